@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/runner"
+)
+
+// runLife is the command run: one life of one runner.
+func runLife(call Invocation) error {
+	if len(call.Args) > 0 {
+		return fmt.Errorf("%w: org-runner run takes no arguments: it is configured by environment variables", errUsage)
+	}
+	// From the first moment: a signal that comes while the configuration is read
+	// must find somebody who answers it.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	// Nobody who stops reading our output may end a job.
+	signal.Ignore(syscall.SIGPIPE)
+
+	c, err := config.Parse(call.Environ, config.ThisMachine())
+	if err != nil {
+		return err
+	}
+	// Out of our own environment too: nothing below can hand it on by accident.
+	for _, name := range config.Names() {
+		_ = os.Unsetenv(name)
+	}
+	masker := &secret.Masker{}
+	masker.Add(c.Credentials.Token)
+	masker.Add(c.Credentials.AppKey)
+	log := logger(masker.Writer(call.Stderr), c)
+	for _, warning := range c.Warnings {
+		log.Warn().Msg(warning)
+	}
+	options, err := lifeOptions(call, c, masker, log)
+	if err != nil {
+		return err
+	}
+	if err := runner.Run(options, signals); err != nil {
+		return masked{err, masker}
+	}
+	return nil
+}
+
+// masked is an error whose text passes through the masker: the last line of
+// defence, as for the log.
+type masked struct {
+	error
+	masker *secret.Masker
+}
+
+func (m masked) Error() string { return m.masker.Mask(m.error.Error()) }
+func (m masked) Unwrap() error { return m.error }
+
+// lifeOptions puts the two sides together.
+func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (runner.Options, error) {
+	options := runner.Options{
+		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
+		Name: c.Name, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
+		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
+		JIT:             c.Registration == config.JIT,
+		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
+		OnReuse:  runner.Reuse(c.OnReuse),
+		StateDir: stateDir(c.Home, log),
+		Hook:     libFile("job-started.sh"),
+		Environ:  call.Environ, Ours: config.IsOurs,
+		Stdout: call.Stdout, Stderr: call.Stderr,
+		Log: log,
+	}
+	if len(c.AllowedRepositories.Rules()) > 0 {
+		options.Allowed, options.AllowedRule = c.AllowedRepositories.Allows, c.AllowedRepositories.String()
+	}
+	if c.Target.Kind != 0 {
+		options.URL = scope(c.Target).RunnerURL(c.ServerURL)
+	}
+	if c.Target.Kind == config.Repository {
+		options.Group = "" // runner groups belong to organizations and enterprises
+	}
+	switch c.Credentials.Kind {
+	case config.JITConfig:
+		options.JITConfig = c.Credentials.Token
+	case config.RegistrationToken:
+		options.Token = c.Credentials.Token
+	default:
+		client, err := newClient(call.Build, c, masker, log)
+		if err != nil {
+			return options, err
+		}
+		options.GitHub = client
+	}
+	return options, nil
+}
+
+// stateDir makes the folder for our own small files. Without one a life goes
+// on, and says what it cannot do.
+func stateDir(home string, log zerolog.Logger) string {
+	dir := runner.StateDir(home)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		log.Warn().Err(err).Msg("no folder for the state: a start after a crash will know nothing of it, status and healthcheck neither")
+		return ""
+	}
+	return dir
+}

@@ -1,0 +1,288 @@
+package githubtest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Behaviour is what the stand-in runner does out of the ordinary. Its listener
+// asks for it when it starts.
+type Behaviour struct {
+	ConfigHang       bool          // config.sh hangs before it registers
+	ConfigHangAfter  bool          // config.sh hangs after it has registered, before it writes .runner
+	ConfigFail       int           // so many config.sh fail before they register
+	ConfigDelay      time.Duration // config.sh takes so long before it registers
+	StartDelay       time.Duration // the listener takes so long to start
+	ListenerExit     int           // the listener ends with this code once it listens
+	ListenerExitOnce bool          // only the first one does
+	IgnoreInterrupt  bool          // the listener hangs when it is interrupted
+	HangInCancel     bool          // the listener hangs when its job is cancelled
+	Ghost            bool          // the listener does not notice that it was deleted
+	HoldOutput       bool          // each job leaves a daemon behind that keeps the output open
+	LoseLines        bool          // the listener prints no state
+}
+
+// Behave sets what runners do from now on.
+func (s *Server) Behave(b Behaviour) { s.change(func() { s.behaviour = b }) }
+
+// sweepNowAndThen notices lost connections also when nobody asks.
+func (s *Server) sweepNowAndThen() {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case now := <-ticker.C:
+			s.mu.Lock()
+			if s.sweep(now) {
+				s.wake()
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *Server) connected(r *Runner) bool {
+	return r.session != nil && (r.session.polls > 0 || time.Since(r.session.lastEnd) < s.options.OfflineAfter)
+}
+
+// sweep brings up to date what depends on time; the lock is held.
+func (s *Server) sweep(now time.Time) (changed bool) {
+	for _, r := range s.runners {
+		if r.session == nil {
+			continue
+		}
+		if online := s.connected(r); online != r.Online {
+			r.Online, changed = online, true
+		}
+		if r.Busy && r.session.polls == 0 && now.Sub(r.session.lastEnd) > s.options.LostAfter {
+			for _, j := range s.jobs {
+				if j.RunnerID == r.ID && j.Status == "in_progress" {
+					j.Status, j.Result, j.Lost, j.Completed = "completed", "failure", true, now
+				}
+			}
+			r.Busy, changed = false, true
+		}
+	}
+	return changed
+}
+
+// handleRunner is the runner's own protocol with GitHub, in our words.
+func (s *Server) handleRunner(q request) response {
+	if q.operation == "runner:message" {
+		return s.message(q)
+	}
+	var answer response
+	s.change(func() {
+		s.sweep(time.Now())
+		answer = s.runnerCall(q)
+	})
+	return answer
+}
+
+type runnerRequest struct {
+	Token, URL, Name, Group, WorkDir, Version string
+	Labels                                    []string
+	Ephemeral, Replace                        bool
+	Credential, Session                       string
+	Job                                       int64
+	Result, Log                               string
+	Shutdown                                  bool
+}
+
+func (s *Server) runnerCall(q request) response {
+	if q.operation == "runner:behaviour" {
+		b := s.behaviour
+		if s.behaviour.ConfigFail > 0 && q.values.Get("for") == "configure" {
+			s.behaviour.ConfigFail--
+		}
+		if s.behaviour.ListenerExitOnce && q.values.Get("for") == "run" {
+			s.behaviour.ListenerExit = 0
+		}
+		return response{status: http.StatusOK, body: b}
+	}
+	var in runnerRequest
+	if json.Unmarshal(q.body, &in) != nil {
+		return refuse(http.StatusBadRequest, "Problems parsing JSON")
+	}
+	switch q.operation {
+	case "runner:register":
+		return s.register(in)
+	case "runner:remove":
+		t, ok := s.registrations[in.Token]
+		r := s.byCredential(in.Credential)
+		if !ok || time.Now().After(t.expires) {
+			return refuse(http.StatusNotFound, "Not Found")
+		}
+		if r != nil {
+			delete(s.runners, r.ID)
+		}
+		return response{status: http.StatusNoContent}
+	}
+	r := s.byCredential(in.Credential)
+	if r == nil {
+		return refuse(http.StatusNotFound, "Not Found")
+	}
+	switch q.operation {
+	case "runner:session":
+		if s.connected(r) {
+			return refuse(http.StatusConflict, "Session conflict")
+		}
+		r.session = &session{id: random(8), lastEnd: time.Now()}
+		r.Online, r.Version = true, in.Version
+		return response{status: http.StatusOK, body: map[string]any{"session": r.session.id}}
+	case "runner:end-session":
+		if r.session != nil && r.session.id == in.Session {
+			r.session, r.Online = nil, false
+		}
+		return response{status: http.StatusNoContent}
+	case "runner:finish":
+		return s.finish(r, in)
+	}
+	return refuse(http.StatusNotFound, "Not Found")
+}
+
+func (s *Server) byCredential(credential string) *Runner {
+	for _, r := range s.runners {
+		if credential != "" && r.credential == credential {
+			return r
+		}
+	}
+	return nil
+}
+
+// register is what config.sh asks for. A bad token gets a bare 404, as GitHub
+// gives it.
+func (s *Server) register(in runnerRequest) response {
+	t, ok := s.registrations[in.Token]
+	path := strings.TrimPrefix(strings.TrimPrefix(in.URL, s.url), "/")
+	sc := s.scopes[strings.ToLower(path)]
+	if !ok || time.Now().After(t.expires) || sc == nil || !strings.EqualFold(sc.name, t.scope) {
+		return refuse(http.StatusNotFound, "Not Found")
+	}
+	group := int64(1)
+	if in.Group != "" {
+		at := slices.IndexFunc(sc.groups, func(g Group) bool { return strings.EqualFold(g.Name, in.Group) })
+		if at < 0 {
+			return refuse(http.StatusUnprocessableEntity, "no such group")
+		}
+		group = sc.groups[at].ID
+	}
+	r := &Runner{Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: group, Ephemeral: in.Ephemeral, WorkDir: in.WorkDir, credential: s.secretless()}
+	for _, other := range s.runners {
+		if strings.EqualFold(other.Scope, sc.name) && strings.EqualFold(other.Name, in.Name) {
+			if !in.Replace {
+				return refuse(http.StatusConflict, "A runner exists with the same name")
+			}
+			r.ID = other.ID // replaced in place: the old credentials are no good any more
+		}
+	}
+	if r.ID == 0 {
+		r.ID = s.id()
+	}
+	s.runners[r.ID] = r
+	return response{status: http.StatusOK, body: map[string]any{"id": r.ID, "credential": r.credential, "poolId": group}}
+}
+
+// message is the listener's long poll: up to 5 s without news.
+func (s *Server) message(q request) response {
+	var in runnerRequest
+	if json.Unmarshal(q.body, &in) != nil {
+		return refuse(http.StatusBadRequest, "Problems parsing JSON")
+	}
+	var mine *session
+	defer func() {
+		if mine != nil {
+			s.change(func() { mine.polls--; mine.lastEnd = time.Now() })
+		}
+	}()
+	timeout := time.NewTimer(5 * time.Second)
+	defer timeout.Stop()
+	for {
+		s.mu.Lock()
+		answer := refuse(http.StatusNotFound, "Not Found")
+		if r := s.byCredential(in.Credential); r != nil && r.session != nil && r.session.id == in.Session {
+			arrived := mine == nil
+			if arrived {
+				mine = r.session
+				mine.polls++
+				r.Online = true
+			}
+			answer = s.news(r, in)
+			// Waking all for nothing new would have every poll wake every other.
+			if arrived || answer.status != 0 {
+				s.wake()
+			}
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if answer.status != 0 {
+			return answer
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return response{status: http.StatusOK, body: map[string]any{}}
+		case <-q.context:
+			return response{status: http.StatusOK, body: map[string]any{}}
+		case <-s.done:
+			return response{status: http.StatusOK, body: map[string]any{}}
+		}
+	}
+}
+
+// news is a job for an idle runner, or the word that its job is cancelled; the
+// lock is held.
+func (s *Server) news(r *Runner, in runnerRequest) response {
+	for _, j := range s.jobs {
+		if in.Job != 0 {
+			if j.ID == in.Job && j.cancel {
+				return response{status: http.StatusOK, body: map[string]any{"cancel": true}}
+			}
+			continue
+		}
+		if j.Status != "queued" || r.Busy || !serves(r, j) {
+			continue
+		}
+		j.Status, j.Started, j.RunnerID, j.RunnerName = "in_progress", time.Now(), r.ID, r.Name
+		r.Busy = true
+		return response{status: http.StatusOK, body: map[string]any{"job": map[string]any{
+			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps,
+		}}}
+	}
+	return response{}
+}
+
+// serves tells whether a runner may take a job: its scope, and every label of
+// runs-on, without case.
+func serves(r *Runner, j *Job) bool {
+	owner, _, _ := strings.Cut(j.Repository, "/")
+	if !strings.EqualFold(r.Scope, owner) && !strings.EqualFold(r.Scope, j.Repository) && !strings.HasPrefix(r.Scope, "enterprises/") {
+		return false
+	}
+	for _, want := range j.RunsOn {
+		if !slices.ContainsFunc(r.Labels, func(l string) bool { return strings.EqualFold(l, want) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// finish ends a job; an ephemeral runner is removed with it.
+func (s *Server) finish(r *Runner, in runnerRequest) response {
+	for _, j := range s.jobs {
+		if j.ID == in.Job && j.Status == "in_progress" {
+			j.Status, j.Result, j.Log, j.Shutdown, j.Completed = "completed", in.Result, in.Log, in.Shutdown, time.Now()
+		}
+	}
+	r.Busy = false
+	r.busyUntil = s.now().Add(s.options.BusyAfterJob)
+	if r.Ephemeral {
+		delete(s.runners, r.ID)
+	}
+	return response{status: http.StatusNoContent}
+}

@@ -1,0 +1,48 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Errors that a life can end with; errors.Is finds them.
+var (
+	ErrConfiguration = errors.New("configuration")                        // exit code 78: an operator must change something
+	ErrRunner        = errors.New("the runner failed")                    // exit code 75: another try may succeed
+	ErrDeprecated    = errors.New("the image's runner is too old")        // exit code 7: the image must be rebuilt
+	ErrUnclean       = errors.New("the stop left something undone")       // exit code 128+n
+	ErrInternal      = errors.New("a fault of org-runner's own")          // exit code 70
+	errStillBusy     = errors.New("GitHub says that it still runs a job") // a delete that was refused to the end
+)
+
+// stopCause is the cause with which everything is cancelled once a signal has
+// come.
+type stopCause struct{ signal os.Signal }
+
+func (c stopCause) Error() string { return fmt.Sprintf("stopped by %s", signalName(c.signal)) }
+
+func signalName(s os.Signal) string {
+	switch s {
+	case syscall.SIGTERM:
+		return "SIGTERM"
+	case syscall.SIGINT:
+		return "SIGINT"
+	case syscall.SIGQUIT:
+		return "SIGQUIT"
+	case syscall.SIGHUP:
+		return "SIGHUP"
+	}
+	return s.String()
+}
+
+// StoppedBy returns the signal that a life was stopped by, nil if by none: for
+// the exit code 128+n.
+func StoppedBy(err error) os.Signal {
+	var stopped stopCause
+	if errors.As(err, &stopped) {
+		return stopped.signal
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+//go:build linux
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// leaveBudget is how long a life that ends by itself tries to take its runner
+	// off GitHub. A stop has what its plan gives.
+	leaveBudget = 30 * time.Second
+	// busyPause is the time between two tries to delete a runner that GitHub
+	// calls busy: it can say so for tens of seconds after the job's end.
+	busyPause = time.Second
+	// removeTimeout bounds config.sh remove, the only way to deregister with a
+	// ready token.
+	removeTimeout = 20 * time.Second
+)
+
+// leave takes the runner off GitHub, whatever is known of it, and removes what
+// its registration left here. It returns the reason it was given, joined with
+// ErrUnclean if something had to be left; the next start in this container
+// then repairs it.
+func (l *Life) leave(reason error) error {
+	killTree(time.Now().Add(time.Second))
+	ctx, cancel := l.cleanupContext(leaveBudget)
+	defer cancel()
+
+	if !l.machine.is(Starting, Finished) {
+		l.machine.to(Deregistering, "")
+	}
+	var left error
+	if l.mayBeRegistered() {
+		left = l.deregister(ctx)
+	}
+	if left == nil {
+		l.record.setName("")
+		l.id = 0
+		if err := wipeRegistration(l.Home); err != nil {
+			l.Log.Warn().Err(err).Msg("what the registration left in the runner's folder cannot be removed")
+		}
+	}
+	if signal, _ := l.stop.first(); signal != nil && reason == nil {
+		reason = stopCause{signal}
+	}
+	if left != nil {
+		left = fmt.Errorf("%w: runner %q may still be registered: %w: the next start in this container removes it, or: org-runner prune", ErrUnclean, l.name, left)
+	}
+	return errors.Join(left, reason)
+}
+
+// mayBeRegistered tells whether GitHub may have a runner of ours. A listener
+// that ended its ephemeral life has removed .runner, and GitHub the runner.
+func (l *Life) mayBeRegistered() bool { return l.record.Name != "" || l.id != 0 }
+
+// forget is called when GitHub is known to have no runner of ours any more.
+func (l *Life) forget() {
+	l.id = 0
+	l.record.setName("")
+}
+
+func (l *Life) deregister(ctx context.Context) error {
+	if registered, err := readSettings(l.Home); err == nil {
+		l.id = registered.ID
+	}
+	if l.GitHub == nil {
+		return l.deregisterWithoutAPI(ctx)
+	}
+	if l.id == 0 {
+		return l.deleteByName(ctx, l.record.Name)
+	}
+	return l.deleteByID(ctx, l.id)
+}
+
+// deleteByID deletes until GitHub has answered that the runner is gone.
+func (l *Life) deleteByID(ctx context.Context, id int64) error {
+	for {
+		busy, err := l.GitHub.DeleteRunner(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !busy {
+			return nil
+		}
+		if sleep(ctx, busyPause) != nil {
+			return errStillBusy
+		}
+	}
+}
+
+// deleteByName looks for a runner that was being made when something went
+// wrong. The request that makes it may still be on its way to GitHub when the
+// first look finds nothing, so there is a second one.
+func (l *Life) deleteByName(ctx context.Context, name string) error {
+	for look := range 2 {
+		if look > 0 && sleep(ctx, busyPause) != nil {
+			return nil
+		}
+		id, err := l.GitHub.FindRunner(ctx, name)
+		if err != nil {
+			return err
+		}
+		if id != 0 {
+			return l.deleteByID(ctx, id)
+		}
+	}
+	return nil
+}
+
+// deregisterWithoutAPI does what can be done with a ready token: config.sh
+// remove takes a registration token as well as a remove token.
+func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
+	if l.Token.IsZero() {
+		l.Log.Info().Msg("the ready JIT configuration stays good: the next start with it takes the same runner again; unused, GitHub removes it within a day")
+		return nil
+	}
+	if l.id == 0 {
+		return errors.New("without access to the API it cannot be looked up by its name")
+	}
+	timeout := removeTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline))
+	}
+	_, err := l.runConfig(context.WithoutCancel(ctx), timeout, l.Token, "remove")
+	return err
+}
+
+// repair takes off GitHub what a killed life has left there, before anything
+// new is registered. Normally there is nothing, and nothing is asked.
+func (l *Life) repair() error {
+	old, found := l.leftover()
+	if !found {
+		return nil
+	}
+	l.Log.Warn().Str("runner", old.Name).Int64("id", old.ID).Msg("an earlier life in this container did not end cleanly: removing its runner first")
+	killLeftovers(l.Home)
+	if l.GitHub != nil {
+		ctx, cancel := context.WithTimeout(l.ctx, l.RegisterTimeout)
+		defer cancel()
+		var err error
+		if old.ID != 0 {
+			err = l.deleteByID(ctx, old.ID)
+		} else {
+			err = l.deleteByName(ctx, old.Name)
+		}
+		switch {
+		case l.ctx.Err() != nil:
+			return context.Cause(l.ctx)
+		case errors.Is(err, errStillBusy) && old.Name == l.name:
+			l.takeAnotherName()
+		case err != nil && !errors.Is(err, errStillBusy):
+			return err
+		}
+	}
+	l.forget()
+	if err := wipeRegistration(l.Home); err != nil {
+		return fmt.Errorf("%w: %s cannot be cleaned of an earlier registration: %w: recreate the container", ErrConfiguration, l.Home, err)
+	}
+	return nil
+}
+
+// leftover returns the runner that an earlier life in this folder may have left
+// at GitHub; without an id if only its name is known.
+func (l *Life) leftover() (Settings, bool) {
+	settings, err := readSettings(l.Home)
+	switch {
+	case err == nil:
+		return settings, true
+	case !errors.Is(err, fs.ErrNotExist):
+		// Torn by the kill: the record has the name, and ours is the same unless
+		// it is random.
+		l.Log.Warn().Err(err).Msg("the registration that an earlier life left is damaged")
+		if l.record.Name == "" {
+			return Settings{Name: l.name}, true
+		}
+	}
+	return Settings{Name: l.record.Name}, l.record.Name != ""
+}
+
+// takeAnotherName is for a runner that GitHub keeps busy although nothing of it
+// lives: to replace it would break its job's last words, to wait might take
+// hours.
+func (l *Life) takeAnotherName() {
+	const longest = 64 // GitHub's bound on a name
+	old := l.name
+	suffix := fmt.Sprintf("-%04x", rand.N(1<<16))
+	l.name = l.Name[:min(len(l.Name), longest-len(suffix))] + suffix
+	l.Log.Warn().Str("old", old).Str("new", l.name).Msg("GitHub still calls the old runner busy: taking another name; GitHub removes the old one when it gives its job up")
+	l.id = 0
+}
+
+// cleanupContext goes on after a stop, for as long as the stop's plan allows.
+func (l *Life) cleanupContext(budget time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), budget)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.stop.drain:
+		}
+		_, since := l.stop.first()
+		timer := time.NewTimer(time.Until(since.Add(planFor(l.StopGrace).giveUp)))
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+			cancel()
+		}
+	}()
+	return ctx, cancel
+}

@@ -1,0 +1,231 @@
+//go:build linux
+
+package runner
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// sighting is what one line of the runner's output tells about its state.
+type sighting int
+
+const (
+	nothing         sighting = iota
+	listening                // the listener has a session: it is online
+	jobStarted               // text: the job's display name
+	jobCompleted             // text: the result (Succeeded, Failed, Canceled, …)
+	connectionLost           // text: GitHub's or the network's words
+	connectionBack           //
+	restarting               // run.sh starts its listener again: after a retryable error or an update
+	updating                 // the listener ended for its own update
+	sessionConflict          // the listener ended with 5, which run.sh hides
+	terminated               // the listener ended with 1, which run.sh hides
+	unknownCode              // text: the listener's exit code, which run.sh hides
+	noSuchGroup              // config.sh: the runner group does not exist
+)
+
+type line struct {
+	what sighting
+	text string
+}
+
+// The lines of run-helper.sh and config.sh that carry what their exit codes
+// hide (actions/runner 2.336.0, src/Misc/layoutroot).
+var wholeLines = []struct {
+	prefix string
+	what   sighting
+}{
+	{"Runner listener exit with retryable error", restarting},
+	{"Runner listener exit because of updating", updating},
+	{"Runner listener exit with Session Conflict error", sessionConflict},
+	{"Runner listener exit with terminated error", terminated},
+	{"Exiting with unknown error code: ", unknownCode},
+	{"Could not find any self-hosted runner group named ", noSuchGroup},
+}
+
+// parseLine recognises the lines that tell the state. The listener prints its
+// diagnostic log too when ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT is set, so only
+// whole lines count: a timestamp ("2026-08-12 10:11:12Z: ") and known words.
+// It allocates only for lines that it recognises.
+func parseLine(text []byte) line {
+	text = bytes.TrimRight(text, "\r")
+	if rest, ok := cutTimestamp(text); ok {
+		switch {
+		case string(rest) == "Listening for Jobs":
+			return line{what: listening}
+		case bytes.HasPrefix(rest, []byte("Running job: ")):
+			return line{jobStarted, string(rest[len("Running job: "):])}
+		case bytes.HasPrefix(rest, []byte("Job ")):
+			// The display name may hold the separator too: the last one counts.
+			const separator = " completed with result: "
+			if at := bytes.LastIndex(rest, []byte(separator)); at > 0 {
+				return line{jobCompleted, string(rest[at+len(separator):])}
+			}
+		case bytes.HasPrefix(rest, []byte("Runner connect error: ")):
+			return line{connectionLost, string(rest[len("Runner connect error: "):])}
+		case string(rest) == "Runner reconnected.":
+			return line{what: connectionBack}
+		}
+		return line{}
+	}
+	// config.sh's errors come as "An error occurred: …", and behind a line start
+	// or a colour.
+	text = bytes.TrimPrefix(text, []byte("An error occurred: "))
+	for _, known := range wholeLines {
+		if bytes.HasPrefix(text, []byte(known.prefix)) {
+			return line{known.what, string(text[len(known.prefix):])}
+		}
+	}
+	return line{}
+}
+
+// cutTimestamp removes "yyyy-mm-dd hh:mm:ssZ: ".
+func cutTimestamp(text []byte) ([]byte, bool) {
+	const layout = "0000-00-00 00:00:00Z: "
+	if len(text) < len(layout) {
+		return nil, false
+	}
+	for i := range len(layout) {
+		if layout[i] == '0' {
+			if text[i] < '0' || text[i] > '9' {
+				return nil, false
+			}
+		} else if text[i] != layout[i] {
+			return nil, false
+		}
+	}
+	return text[len(layout):], true
+}
+
+// longestLine bounds what is kept of a line in bytes. Job names are shorter;
+// the rest of a longer line passes through unread.
+const longestLine = 4096
+
+// scanner passes what is written to it on unchanged and calls found for each
+// line that tells something.
+type scanner struct {
+	next    io.Writer
+	found   func(line)
+	last    *lastLine
+	partial []byte // the beginning of a line whose end has not come yet
+	skip    bool   // inside a line longer than longestLine
+}
+
+// Write never fails for the child's sake: an engine that no longer takes our
+// output must not end a job. The state is read from the line all the same.
+func (s *scanner) Write(p []byte) (int, error) {
+	_, _ = s.next.Write(p)
+	n := len(p)
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			s.keep(p)
+			break
+		}
+		switch {
+		case s.skip:
+			s.skip = false
+		case len(s.partial) > 0:
+			s.keep(p[:end])
+			if !s.skip {
+				s.report(s.partial)
+			}
+			s.skip = false
+		default:
+			s.report(p[:end])
+		}
+		s.partial = s.partial[:0]
+		p = p[end+1:]
+	}
+	return n, nil
+}
+
+func (s *scanner) keep(p []byte) {
+	if s.skip || len(s.partial)+len(p) > longestLine {
+		s.skip, s.partial = true, s.partial[:0]
+		return
+	}
+	s.partial = append(s.partial, p...)
+}
+
+func (s *scanner) report(text []byte) {
+	if len(text) > longestLine {
+		return
+	}
+	if len(text) > 1 {
+		s.last.set(text)
+	}
+	if l := parseLine(text); l.what != nothing {
+		s.found(l)
+	}
+}
+
+// pump copies a child's pipe until it ends. After the child's own end, finish
+// takes what is still in the pipe and stops, whoever else holds it open.
+type pump struct {
+	pipe *os.File
+	to   io.Writer
+	done chan struct{}
+}
+
+// newPump returns the pump and the end to give to the child; the caller closes
+// that end once the child has it.
+func newPump(to io.Writer) (*pump, *os.File, error) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &pump{pipe: read, to: to, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		buffer := make([]byte, 16<<10)
+		for {
+			n, err := read.Read(buffer)
+			_, _ = to.Write(buffer[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return p, write, nil
+}
+
+// finish is called when the child has ended: its last words are in the pipe by
+// then, so what can be read without waiting is all that it said. Waiting for
+// the end of the pipe would wait for a grandchild that keeps it open.
+func (p *pump) finish() {
+	_ = p.pipe.SetReadDeadline(time.Now())
+	<-p.done
+	if raw, err := p.pipe.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) {
+			buffer := make([]byte, 16<<10)
+			// Bounded: a grandchild may write faster than we read.
+			for range pipeCapacity / len(buffer) {
+				n, err := syscall.Read(int(fd), buffer)
+				if n <= 0 || err != nil {
+					return
+				}
+				_, _ = p.to.Write(buffer[:n])
+			}
+		})
+	}
+	_ = p.pipe.Close()
+}
+
+// pipeCapacity is the most that an unprivileged process can have in a pipe, in
+// bytes (pipe(7), /proc/sys/fs/pipe-max-size).
+const pipeCapacity = 1 << 20
+
+// exitCode turns the text of an unknownCode line into the code.
+func (l line) exitCode() int {
+	code, err := strconv.Atoi(l.text)
+	if err != nil {
+		return -1
+	}
+	return code
+}

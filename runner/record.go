@@ -1,0 +1,167 @@
+//go:build linux
+
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// record is what one life leaves to the next one in the same container. Without
+// a place to keep it, a life does without.
+type record struct {
+	// Name under which GitHub may have a runner of ours. Set before GitHub is
+	// asked to make one, removed when it is known to be gone.
+	Name string `json:"name,omitempty"`
+	// Failures counts the lives in a row that never listened, this one included.
+	Failures int `json:"failures,omitempty"`
+	// LastStart is when the last of them began.
+	LastStart time.Time `json:"last_start,omitzero"`
+	// Pristine is the time until which nothing but the image and we had written
+	// in this container: the first life's start. Zero: no life before.
+	Pristine time.Time `json:"pristine,omitzero"`
+
+	path string
+	lock *os.File
+	log  zerolog.Logger
+}
+
+// openRecord reads the record and makes sure that no other life uses the same
+// folder at the same time.
+func openRecord(dir string, log zerolog.Logger) (*record, error) {
+	r := &record{log: log}
+	if dir == "" {
+		return r, nil
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
+		return r, nil
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("%w: another org-runner already runs with %s: give each its own RUNNER_HOME", ErrConfiguration, dir)
+	}
+	r.lock, r.path = lock, filepath.Join(dir, "life.json")
+	data, err := os.ReadFile(r.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn().Err(err).Msg("the record of the last life cannot be read: starting without it")
+	}
+	if err == nil && json.Unmarshal(data, r) != nil {
+		log.Warn().Str("file", r.path).Msg("the record of the last life is damaged: starting without it")
+	}
+	return r, nil
+}
+
+// save writes the record as one piece: a reader sees the old one or the new.
+func (r *record) save() {
+	if r.path == "" {
+		return
+	}
+	data, err := json.Marshal(r)
+	if err == nil {
+		next := r.path + ".new"
+		if err = os.WriteFile(next, data, 0o600); err == nil {
+			err = os.Rename(next, r.path)
+		}
+	}
+	if err != nil {
+		r.log.Warn().Err(err).Msg("what the next start should know could not be written")
+	}
+}
+
+func (r *record) close() {
+	if r.lock != nil {
+		_ = r.lock.Close()
+	}
+}
+
+// begin counts this life as failed until it succeeds, so that one that is
+// killed counts too.
+func (r *record) begin(now time.Time) {
+	r.Failures++
+	r.LastStart = now
+	r.save()
+}
+
+// succeed ends the row of failures.
+func (r *record) succeed() {
+	if r.Failures != 0 {
+		r.Failures, r.LastStart = 0, time.Time{}
+		r.save()
+	}
+}
+
+func (r *record) setName(name string) {
+	if r.Name != name {
+		r.Name = name
+		r.save()
+	}
+}
+
+// The wait before a life that follows failed ones: none after the first, then
+// 5 s doubled each time up to 10 min. Docker's own back-off ends at 1 min and
+// starts over as soon as a container has lived for 10 s.
+const (
+	firstFailureWait   = 5 * time.Second
+	longestFailureWait = 10 * time.Minute
+)
+
+func failureWait(failures int) time.Duration {
+	if failures < 2 {
+		return 0
+	}
+	return min(firstFailureWait<<min(failures-2, 10), longestFailureWait)
+}
+
+// jittered returns between half of d and d, so that a fleet that failed
+// together does not come back together.
+func jittered(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d/2 + rand.N(d/2+1)
+}
+
+// waitOutFailures makes an engine's crash loop ask GitHub less and less.
+func (l *Life) waitOutFailures() error {
+	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
+		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).
+			Msg("earlier starts of this container failed before the runner listened: waiting before GitHub is asked again")
+		if err := sleep(l.ctx, wait); err != nil {
+			return err
+		}
+	}
+	l.record.begin(time.Now())
+	return nil
+}
+
+// pause spaces the registrations within one life; the first is immediate.
+func (l *Life) pause(again int) error {
+	return sleep(l.ctx, jittered(failureWait(again)))
+}
+
+// sleep waits for d, or returns the cause for which ctx ended.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

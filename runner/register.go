@@ -1,0 +1,179 @@
+//go:build linux
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/secret"
+)
+
+const (
+	// configTries bounds how often config.sh is run with a new token; it makes
+	// three tries of its own each time.
+	configTries = 3
+	// configTimeout is the longest that one config.sh may take. On a slow
+	// machine behind a slow network it takes seconds.
+	configTimeout = 2 * time.Minute
+)
+
+// register makes a registration and returns it.
+func (l *Life) register() (Settings, error) {
+	ctx, cancel := context.WithTimeoutCause(l.ctx, l.RegisterTimeout,
+		fmt.Errorf("RUNNER_REGISTER_TIMEOUT of %s is over", l.RegisterTimeout))
+	defer cancel()
+	l.machine.to(Registering, "")
+	if l.JIT {
+		return l.registerJIT(ctx)
+	}
+	for try := 1; ; try++ {
+		registered, err := l.registerConfig(ctx)
+		if err == nil || l.ctx.Err() != nil || !errors.Is(err, ErrRunner) || try == configTries || !l.Token.IsZero() {
+			return registered, err
+		}
+		wait := jittered(time.Duration(try) * 4 * time.Second)
+		l.Log.Warn().Err(err).Int("try", try).Dur("wait", wait).Msg("trying config.sh again with a new token")
+		if sleep(ctx, wait) != nil {
+			return Settings{}, err
+		}
+		l.machine.to(Registering, "config.sh did not succeed")
+	}
+}
+
+func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
+	config := l.JITConfig
+	if config.IsZero() {
+		l.remember(l.name)
+		var err error
+		if config, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.Labels, l.WorkDir); err != nil {
+			return Settings{}, err
+		}
+	}
+	jit, err := ParseJITConfig(config)
+	if err != nil {
+		return Settings{}, fmt.Errorf("%w: %w", ErrConfiguration, err)
+	}
+	l.name, l.id = jit.Settings.Name, jit.Settings.ID
+	if err := jit.writeSecrets(l.Home, l.account); err != nil {
+		return Settings{}, fmt.Errorf("%w: the JIT configuration cannot be written: %w", ErrConfiguration, err)
+	}
+	l.jit = jit.Public
+	return jit.Settings, nil
+}
+
+func (l *Life) registerConfig(ctx context.Context) (Settings, error) {
+	token := l.Token
+	if token.IsZero() {
+		var err error
+		if token, err = l.GitHub.RegistrationToken(ctx); err != nil {
+			return Settings{}, err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return Settings{}, err
+	}
+	// From here on GitHub may know us by this name.
+	l.remember(l.name)
+	l.machine.to(Configuring, "")
+	if err := l.configure(ctx, token); err != nil {
+		return Settings{}, err
+	}
+	registered, err := readSettings(l.Home)
+	if err != nil {
+		return Settings{}, fmt.Errorf("%w: config.sh ended well but left no registration: %w", ErrRunner, err)
+	}
+	l.id = registered.ID
+	return registered, nil
+}
+
+// remember notes, here and for the next start, that GitHub may have a runner
+// of this name.
+func (l *Life) remember(name string) {
+	l.name, l.id = name, 0
+	l.record.setName(name)
+}
+
+// configure runs config.sh once. The token goes through the environment: the
+// command line is readable by every process.
+func (l *Life) configure(ctx context.Context, token secret.String) error {
+	args := []string{"--unattended", "--replace", "--url", l.URL, "--name", l.name, "--work", l.WorkDir}
+	if l.Group != "" {
+		args = append(args, "--runnergroup", l.Group)
+	}
+	if len(l.Labels) > 0 {
+		args = append(args, "--labels", strings.Join(l.Labels, ","))
+	}
+	for option, wanted := range map[string]bool{"--ephemeral": l.Ephemeral, "--no-default-labels": l.NoDefaultLabels, "--disableupdate": l.DisableUpdate} {
+		if wanted {
+			args = append(args, option)
+		}
+	}
+	evidence, err := l.runConfig(ctx, configTimeout, token, args...)
+	switch {
+	case evidence.noGroup:
+		return fmt.Errorf("%w: the runner group %q does not exist, or this target may not use it: set RUNNER_GROUP to one that exists, or create it in the organization's settings under Actions, Runner groups", ErrConfiguration, l.Group)
+	case err != nil && !l.Token.IsZero() && l.ctx.Err() == nil:
+		return fmt.Errorf("%w: a ready RUNNER_TOKEN is good for one hour and for one organization or repository only: request a new one, or give GITHUB_TOKEN instead", err)
+	}
+	return err
+}
+
+// configEvidence is what config.sh's output tells beside its exit code.
+type configEvidence struct {
+	noGroup bool
+	last    string
+}
+
+// runConfig runs config.sh with a deadline. A stop lets it go on for as long as
+// the plan gives to finishing what has begun: once it has asked GitHub to make
+// a runner, only its own end tells the runner's id for sure.
+func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secret.String, args ...string) (configEvidence, error) {
+	var seen configEvidence
+	lines := newLineQueue()
+	child, err := l.spawn("config.sh", args, lines, "ACTIONS_RUNNER_INPUT_TOKEN="+token.Reveal())
+	if err != nil {
+		return seen, err
+	}
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	drain, drained := l.stop.drain, (<-chan time.Time)(nil)
+	var ended error
+	for ended == nil && !child.ended() {
+		select {
+		case <-child.done:
+		case <-drain:
+			drain = nil
+			if l.machine.is(Configuring) {
+				l.machine.to(Draining, "config.sh may finish what it has begun")
+			}
+			_, since := l.stop.first()
+			timer := time.NewTimer(time.Until(since.Add(planFor(l.StopGrace).cancelAt)))
+			defer timer.Stop()
+			drained = timer.C
+		case <-drained:
+			ended = context.Cause(l.ctx)
+		case <-l.stop.cancel:
+			ended = context.Cause(l.ctx)
+		case <-deadline.C:
+			ended = fmt.Errorf("%w: config.sh did not end within %s: check that this container reaches GitHub", ErrRunner, timeout)
+		}
+	}
+	killTree(time.Now().Add(time.Second))
+	<-child.done
+	child.finishOutput()
+	for _, seenLine := range lines.take() {
+		seen.noGroup = seen.noGroup || seenLine.what == noSuchGroup
+	}
+	seen.last = lines.lastWords()
+	switch {
+	case ended != nil:
+		return seen, ended
+	case child.status.ExitStatus() != 0:
+		return seen, fmt.Errorf("%w: config.sh ended with %s: %s", ErrRunner, describe(child.status), seen.last)
+	}
+	return seen, nil
+}

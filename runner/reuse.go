@@ -1,0 +1,206 @@
+//go:build linux
+
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// installed are the names that unpacking the official runner makes in its
+// folder, together with the copies that its self-update keeps. All else there
+// was written by us, by the runner or by a job.
+var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template", "svc.sh"}
+
+// sharedPlaces can be written by every user of a container.
+var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm"}
+
+// readyForReuse makes sure that a job finds nothing of an earlier one: under a
+// restart policy the same container comes back with all that was written in it.
+// In a new container there is nothing to do, and only the time is noted. Only as
+// PID 1 is all around us ours to remove: anywhere else it may be somebody's
+// machine.
+func (l *Life) readyForReuse() error {
+	if os.Getpid() != 1 {
+		return nil
+	}
+	if l.record.Pristine.IsZero() {
+		l.record.Pristine = time.Now()
+		l.record.save()
+		return nil
+	}
+	if l.OnReuse == Refuse {
+		return fmt.Errorf("%w: this container has run before, and RUNNER_ON_REUSE is refuse: start a new container (docker compose up --force-recreate, docker run --rm), or set RUNNER_ON_REUSE=reset", ErrConfiguration)
+	}
+	began := time.Now()
+	r := reset{home: l.Home, work: l.WorkDir, pristine: l.record.Pristine, keep: l.StateDir}
+	if err := r.run(); err != nil {
+		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: start a new container (docker compose up --force-recreate)", ErrConfiguration, err)
+	}
+	l.Log.Info().Int("removed", r.removed).Dur("took", time.Since(began)).Msg("this container has run before: what earlier jobs wrote is gone")
+	return nil
+}
+
+// reset removes from a used container what its jobs may have written.
+type reset struct {
+	home, work string
+	pristine   time.Time // what changed after it was changed by a job
+	keep       string    // our own state folder
+	removed    int
+}
+
+func (r *reset) run() error {
+	work := r.work
+	if !filepath.IsAbs(work) {
+		work = filepath.Join(r.home, work)
+	}
+	for _, dir := range append([]string{work}, sharedPlaces...) {
+		if err := r.empty(dir); err != nil {
+			return err
+		}
+	}
+	return r.resetHome(work)
+}
+
+// empty removes what is in a folder. Other file systems mounted below it stay:
+// they are volumes that somebody chose to keep, like a cache.
+func (r *reset) empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := r.remove(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes a file or folder, as root through sudo if a job has made it so
+// that we cannot.
+func (r *reset) remove(path string) error {
+	if path == r.keep || r.holdsMount(path) {
+		return nil
+	}
+	err := os.RemoveAll(path)
+	if errors.Is(err, fs.ErrPermission) {
+		err = removeAsRoot(path)
+	}
+	if errors.Is(err, syscall.EROFS) {
+		return nil // read-only: no job wrote it
+	}
+	if err == nil {
+		r.removed++
+	}
+	return err
+}
+
+// holdsMount tells whether something is mounted at path or below it.
+func (r *reset) holdsMount(path string) bool {
+	return slices.ContainsFunc(mountPoints(), func(mount string) bool {
+		return mount == path || strings.HasPrefix(mount, path+"/")
+	})
+}
+
+// removeAsRoot uses the sudo that the official image gives its user.
+func removeAsRoot(path string) error {
+	if os.Geteuid() == 0 {
+		return fmt.Errorf("%s cannot be removed", path)
+	}
+	out, err := exec.Command("sudo", "-n", "rm", "-rf", "--one-file-system", "--", path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s belongs to another user, and sudo rm says: %w: %s", path, err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// resetHome brings the runner's folder, which is its user's home too, back to
+// the image's state. What was created is removed; what the image had and a job
+// has changed cannot be brought back: then the container is given up.
+func (r *reset) resetHome(work string) error {
+	entries, err := os.ReadDir(r.home)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		path := filepath.Join(r.home, entry.Name())
+		switch {
+		case path == work, path == r.keep, slices.Contains(registrationFiles, entry.Name()):
+			// Work is empty by now, the registration is repair's.
+		case slices.Contains(installed, entry.Name()):
+			if changed := r.firstChanged(path); changed != "" {
+				return fmt.Errorf("a job has changed %s, a part of the runner itself", changed)
+			}
+		default:
+			if err := r.resetEntry(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resetEntry removes what is younger than the container's first start, and puts
+// back the user's profile files.
+func (r *reset) resetEntry(path string) error {
+	if r.firstChanged(path) == "" {
+		return nil
+	}
+	if err := r.remove(path); err != nil {
+		return err
+	}
+	original, err := os.ReadFile(filepath.Join("/etc/skel", filepath.Base(path)))
+	if err != nil {
+		return nil // not one of them
+	}
+	return os.WriteFile(path, original, 0o644)
+}
+
+// firstChanged returns a file at or below path that was changed after the first
+// start: by the inode's change time, which no user can set. "" if there is none.
+func (r *reset) firstChanged(path string) string {
+	changed := ""
+	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			changed = path // made unreadable
+			return fs.SkipAll
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && time.Unix(stat.Ctim.Unix()).After(r.pristine) {
+			changed = path
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return changed
+}
+
+// mountPoints reads field 5 of /proc/self/mountinfo, where spaces are \040.
+func mountPoints() []string {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	var points []string
+	for line := range strings.Lines(string(data)) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			points = append(points, strings.ReplaceAll(fields[4], `\040`, " "))
+		}
+	}
+	return points
+}

@@ -1,0 +1,383 @@
+//go:build linux
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// ending is how one run of run.sh ended when nothing has failed.
+type ending struct {
+	finished bool // the ephemeral runner's job is done
+	stopped  bool // a signal ended it
+	// Otherwise the registration is no longer good: make another.
+	reason string
+	lasted time.Duration
+}
+
+// phase is how far a session has gone towards its end.
+type phase int
+
+const (
+	serving    phase = iota
+	draining         // the signal is held back from the listener
+	cancelling       // the listener has been interrupted
+	killing          // the whole tree has been killed
+)
+
+// session is one run of run.sh. Everything in it belongs to the goroutine of
+// serve, which alone reads the channels; what runs beside it answers there.
+type session struct {
+	*Life
+	id    int64
+	child *child
+	lines *lineQueue
+	began time.Time
+	plan  plan
+	phase phase
+
+	deadline *time.Timer // the end of the phase
+	retry    *time.Timer // the next try of what the phase is waiting for
+	orphan   *time.Ticker
+
+	answers chan answer // of DELETE
+	asking  bool
+	removed bool // GitHub has no such runner any more: no job can come
+
+	watchdog
+	evidence
+}
+
+// evidence is what the output told about things that run.sh's exit code hides.
+type evidence struct {
+	started, completed bool
+	job, result        string
+	conflict           bool
+	terminated         bool
+	code               string // of the listener, where run.sh said it
+}
+
+type answer struct {
+	busy bool
+	err  error
+}
+
+// serve runs run.sh until it has ended and nothing of its tree is left. An
+// error means that the runner failed.
+func (l *Life) serve(registered Settings) (ending, error) {
+	s := &session{
+		Life: l, id: registered.ID, lines: newLineQueue(), began: time.Now(), plan: planFor(l.StopGrace),
+		deadline: time.NewTimer(0), retry: time.NewTimer(0), orphan: time.NewTicker(time.Hour),
+		answers:  make(chan answer, 1),
+		watchdog: newWatchdog(l.Watchdog),
+	}
+	s.deadline.Stop()
+	s.retry.Stop()
+	s.orphan.Stop()
+	defer s.deadline.Stop()
+	defer s.retry.Stop()
+	defer s.orphan.Stop()
+	defer s.watchdog.quit()
+
+	if err := context.Cause(l.ctx); err != nil {
+		return ending{stopped: true}, nil
+	}
+	extra := []string{
+		// run.sh leaves its listener an orphan without the first, and hides that
+		// the version is refused without the second.
+		"RUNNER_MANUALLY_TRAP_SIG=1",
+		"ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1",
+	}
+	extra = append(extra, l.hookEnvironment()...)
+	if l.jit != "" {
+		extra = append(extra, "ACTIONS_RUNNER_INPUT_JITCONFIG="+l.jit)
+	}
+	l.machine.to(Connecting, "")
+	var err error
+	if s.child, err = l.spawn("run.sh", nil, s.lines, extra...); err != nil {
+		return ending{}, err
+	}
+	s.loop()
+	killTree(time.Now().Add(time.Second))
+	s.child.finishOutput()
+	s.takeLines()
+	return s.verdict()
+}
+
+func (s *session) loop() {
+	exited := s.child.done
+	drain, cancel, kill := s.stop.drain, s.stop.cancel, s.stop.kill
+	for {
+		select {
+		case <-s.lines.wake:
+			s.takeLines()
+		case <-exited:
+			// run.sh or its helper may have been killed alone: then the listener goes
+			// on, ours by now, and so may its job.
+			if s.phase == killing || findListener() == 0 {
+				return
+			}
+			exited = nil
+			s.Log.Warn().Str("run.sh", describe(s.child.status)).Msg("run.sh is gone, its listener goes on: waiting for the listener")
+			s.orphan.Reset(100 * time.Millisecond)
+		case <-s.orphan.C:
+			if findListener() == 0 {
+				return
+			}
+		case <-drain:
+			drain = nil
+			s.drain()
+		case <-cancel: // the first signal was read before, or is still in drain
+			drain, cancel = nil, nil
+			s.drain()
+			s.interrupt("second signal")
+		case <-kill:
+			drain, cancel, kill = nil, nil, nil
+			s.drain()
+			s.kill("third signal")
+		case <-s.deadline.C:
+			if s.phase == draining {
+				s.interrupt("the time to drain is over")
+			} else {
+				s.kill("the time to cancel is over")
+			}
+		case <-s.retry.C:
+			if s.phase == draining {
+				s.ask()
+			} else {
+				s.signalListener()
+			}
+		case a := <-s.answers:
+			s.answered(a)
+		case <-s.watch.C:
+			s.look()
+		case seen := <-s.looks:
+			s.looked(seen)
+		}
+	}
+}
+
+// takeLines brings the state up to what the runner has printed.
+func (s *session) takeLines() {
+	for _, l := range s.lines.take() {
+		switch l.what {
+		case listening:
+			s.record.succeed()
+			s.enter(Idle, "listening for jobs")
+		case jobStarted:
+			s.started, s.job = true, l.text
+			s.view.jobStarted(l.text)
+			s.enter(Busy, "running "+l.text)
+		case jobCompleted:
+			s.completed, s.result = true, l.text
+			s.view.jobCompleted(l.text)
+			s.Log.Info().Str("job", s.job).Str("result", l.text).Msg("job completed")
+			if !s.Ephemeral {
+				s.enter(Idle, "job completed: "+l.text)
+			}
+			if s.phase == draining && !s.Ephemeral {
+				s.ask()
+			}
+		case connectionLost:
+			s.view.connection(false)
+			s.Log.Warn().Str("error", l.text).Msg("the runner has lost its connection to GitHub and retries")
+		case connectionBack:
+			s.view.connection(true)
+		case restarting, updating:
+			s.enter(Connecting, "run.sh starts its listener again")
+		case sessionConflict:
+			s.conflict = true
+		case terminated:
+			s.terminated = true
+		case unknownCode:
+			s.code = l.text
+		}
+	}
+}
+
+// enter follows the runner's own state; a stop's states are above it.
+func (s *session) enter(state State, reason string) {
+	s.watchdog.reset()
+	s.busy = state == Busy
+	if s.phase == serving {
+		s.machine.to(state, reason)
+	}
+}
+
+// drain begins the stop: GitHub is asked to delete the runner, which it does
+// only if no job runs. Until it has answered, the listener is left in peace: a
+// job may be on its way.
+func (s *session) drain() {
+	if s.machine.is(Draining) {
+		return
+	}
+	signal, since := s.stop.first()
+	s.machine.to(Draining, stopCause{signal}.Error())
+	if s.phase != serving { // the watchdog was about to end it: now with less patience
+		s.deadline.Reset(time.Until(since.Add(s.plan.killAt)))
+		return
+	}
+	s.phase = draining
+	s.deadline.Reset(time.Until(since.Add(s.plan.cancelAt)))
+	switch {
+	case s.Ephemeral && s.completed:
+		// The listener is about to end, and GitHub removes the runner by itself.
+	case s.GitHub != nil:
+		s.ask()
+	case s.busy:
+		s.Log.Info().Dur("drain", s.plan.cancelAt).Msg("running a job: it may finish")
+	default:
+		s.interrupt("no job is running")
+	}
+}
+
+const (
+	// askBudget bounds the question to GitHub; when GitHub cannot be reached, no
+	// job can come from there either.
+	askBudget = 30 * time.Second
+	// askAgain is the time until the next question when GitHub says busy and
+	// the listener has no job: one is on its way, or one has just ended.
+	askAgain = time.Second
+)
+
+// ask deletes the runner beside the loop; the answer comes to answered.
+func (s *session) ask() {
+	if s.asking || s.removed || s.phase != draining {
+		return
+	}
+	s.asking = true
+	_, since := s.stop.first()
+	until := since.Add(s.plan.cancelAt)
+	if latest := time.Now().Add(askBudget); latest.Before(until) {
+		until = latest
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(s.ctx), until)
+	go func() {
+		defer cancel()
+		busy, err := s.GitHub.DeleteRunner(ctx, s.id)
+		s.answers <- answer{busy, err}
+	}()
+}
+
+func (s *session) answered(a answer) {
+	s.asking = false
+	if a.err == nil && !a.busy {
+		s.removed = true
+		s.forget()
+	}
+	if s.phase != draining {
+		return
+	}
+	switch {
+	case s.removed:
+		s.interrupt("idle, and taken off GitHub")
+	case a.err != nil && !s.busy:
+		s.Log.Warn().Err(a.err).Msg("GitHub could not be asked whether a job is on its way")
+		s.interrupt("no job is running")
+	case a.err != nil:
+		s.Log.Warn().Err(a.err).Msg("GitHub could not be asked: the job may finish")
+	case s.busy:
+		_, since := s.stop.first()
+		s.Log.Info().Str("job", s.job).Dur("drain", time.Until(since.Add(s.plan.cancelAt))).Msg("running a job: it may finish")
+	default:
+		s.retry.Reset(askAgain)
+	}
+}
+
+// interrupt ends the drain: the listener gets its SIGINT, cancels the job if
+// there is one and tells GitHub.
+func (s *session) interrupt(reason string) {
+	if s.phase >= cancelling {
+		return
+	}
+	s.phase = cancelling
+	if signal, since := s.stop.first(); signal != nil {
+		s.deadline.Reset(time.Until(since.Add(s.plan.killAt)))
+	} else {
+		s.deadline.Reset(interruptTimeout)
+	}
+	s.Log.Info().Str("reason", reason).Bool("job", s.busy).Msg("interrupting the listener")
+	s.signalListener()
+}
+
+// interruptTimeout is how long a listener may take to end when no stop presses:
+// its session's deletion takes up to 30 s when GitHub does not answer, a
+// step's end 10 s.
+const interruptTimeout = 45 * time.Second
+
+// signalListener interrupts the listener. While it updates itself or is only
+// being started there is none; then nothing is lost if the tree is killed once
+// GitHub has no such runner, and otherwise it is tried again.
+func (s *session) signalListener() {
+	switch {
+	case s.phase != cancelling || interruptListener():
+	case s.removed:
+		s.kill("there is no listener yet")
+	default:
+		s.retry.Reset(50 * time.Millisecond)
+	}
+}
+
+// kill ends the whole tree now.
+func (s *session) kill(reason string) {
+	if s.phase == killing {
+		return
+	}
+	s.Log.Warn().Str("reason", reason).Bool("job", s.busy).Msg("killing the runner")
+	s.phase = killing
+	s.deadline.Stop()
+	killTree(time.Now().Add(time.Second))
+}
+
+// verdict says what the end of run.sh means. Its exit code alone does not: 0
+// stands for "done" and for several failures.
+func (s *session) verdict() (ending, error) {
+	end := ending{lasted: time.Since(s.began)}
+	_, err := readSettings(s.Home)
+	gone := errors.Is(err, fs.ErrNotExist) // the listener has removed its registration
+	// An ephemeral listener removes it after its one job, any other one when
+	// GitHub has no such runner any more: either way nothing of it is there.
+	if gone {
+		s.forget()
+	}
+	signal, _ := s.stop.first()
+	status := s.child.status
+	switch {
+	case s.Ephemeral && s.completed && (gone || signal == nil):
+		end.finished, end.reason = true, "job completed: "+s.result
+		return end, nil
+	case signal != nil:
+		end.stopped = true
+		return end, nil
+	case s.Ephemeral && s.started && (gone || s.hung):
+		end.finished, end.reason = true, "the job has ended at GitHub"
+		return end, nil
+	case s.ghost != "":
+		end.reason = s.ghost
+		return end, nil
+	case status.ExitStatus() == 7:
+		return end, fmt.Errorf("%w: GitHub refuses its version: rebuild the image with the newest RUNNER_VERSION", ErrDeprecated)
+	case s.conflict:
+		end.reason = "another session of this runner is still open at GitHub"
+		return end, nil
+	case gone:
+		end.reason = "the registration was deleted at GitHub"
+		return end, nil
+	case s.terminated:
+		return end, fmt.Errorf("%w: its listener ended with a fatal error: %s", ErrRunner, s.lines.lastWords())
+	case s.code != "":
+		return end, fmt.Errorf("%w: its listener ended with code %s%s", ErrRunner, s.code, explainCode(s.code))
+	}
+	return end, fmt.Errorf("%w: run.sh ended with %s without having been asked to", ErrRunner, describe(status))
+}
+
+func explainCode(code string) string {
+	if code == "137" {
+		return " (killed: if nobody did it by hand, the container's memory limit did; give it more)"
+	}
+	return ""
+}

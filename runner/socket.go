@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Socket is where the life of a container answers, below its state folder. It
+// is no way in: whoever reaches it can read the status and nothing else.
+func Socket(stateDir string) string { return filepath.Join(stateDir, "life.sock") }
+
+// SocketVariable tells the job-started hook where to ask. A workflow cannot set
+// it: hooks do not see the workflow's own env.
+const SocketVariable = "ORG_RUNNER_SOCKET"
+
+// StateDir is the folder for our own small files: /run/org-runner as the image
+// has it, otherwise below the runner's folder.
+func StateDir(home string) string {
+	const inImage = "/run/org-runner"
+	if info, err := os.Stat(inImage); err == nil && info.IsDir() {
+		return inImage
+	}
+	return filepath.Join(home, ".org-runner")
+}
+
+// Job is what is known of the job that runs.
+type Job struct {
+	Name       string    `json:"name"`
+	Repository string    `json:"repository,omitempty"`
+	Workflow   string    `json:"workflow,omitempty"`
+	RunID      string    `json:"run_id,omitempty"`
+	Since      time.Time `json:"since"`
+}
+
+// Status is what a life says of itself.
+type Status struct {
+	State     State     `json:"state"`
+	Since     time.Time `json:"since"`
+	Reason    string    `json:"reason,omitempty"`
+	Began     time.Time `json:"began"`
+	Healthy   bool      `json:"healthy"`
+	Health    string    `json:"health"`
+	Name      string    `json:"name"`
+	ID        int64     `json:"id,omitempty"`
+	URL       string    `json:"url,omitempty"`
+	Group     string    `json:"group,omitempty"`
+	Labels    []string  `json:"labels"`
+	Ephemeral bool      `json:"ephemeral"`
+	Job       *Job      `json:"job,omitempty"`
+}
+
+// Request is a question to a life.
+type Request struct {
+	Ask string `json:"ask"` // "status", or "job-started" from the hook
+
+	Repository string `json:"repository,omitempty"`
+	Workflow   string `json:"workflow,omitempty"`
+	RunID      string `json:"run_id,omitempty"`
+}
+
+// Reply is its answer.
+type Reply struct {
+	Status *Status `json:"status,omitempty"`
+
+	Allow   bool   `json:"allow,omitempty"`   // the job may run
+	Message string `json:"message,omitempty"` // for the job's log
+	Next    string `json:"next,omitempty"`    // the operator's own hook, to be run after ours
+}
+
+// askTimeout bounds a question and its answer: both ends are on this machine.
+const askTimeout = 5 * time.Second
+
+// Ask puts a question to the life behind the socket.
+func Ask(socket string, request Request) (Reply, error) {
+	connection, err := net.DialTimeout("unix", socket, askTimeout)
+	if err != nil {
+		return Reply{}, err
+	}
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(askTimeout))
+	if err := json.NewEncoder(connection).Encode(request); err != nil {
+		return Reply{}, err
+	}
+	var reply Reply
+	if err := json.NewDecoder(connection).Decode(&reply); err != nil {
+		return Reply{}, fmt.Errorf("the answer is not understood: %w", err)
+	}
+	return reply, nil
+}

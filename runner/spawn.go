@@ -1,0 +1,142 @@
+//go:build linux
+
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// child is config.sh or run.sh with its output.
+type child struct {
+	*process
+	out, err *pump
+}
+
+// spawn starts a script of the runner's folder. Its output passes through, and
+// lines gets what it tells.
+func (l *Life) spawn(script string, args []string, lines *lineQueue, extra ...string) (*child, error) {
+	out, toOut, err := newPump(&scanner{next: l.Stdout, found: lines.add, last: &lines.last})
+	if err != nil {
+		return nil, err
+	}
+	defer toOut.Close()
+	errs, toErr, err := newPump(&scanner{next: l.Stderr, found: lines.add, last: &lines.last})
+	if err != nil {
+		toOut.Close()
+		out.finish()
+		return nil, err
+	}
+	defer toErr.Close()
+	started, err := l.reaper.start(command{
+		path: filepath.Join(l.Home, script), args: args, dir: l.Home,
+		env: l.childEnvironment(extra...), as: l.account, stdout: toOut, stderr: toErr,
+	})
+	c := &child{process: started, out: out, err: errs}
+	if err != nil {
+		toOut.Close()
+		toErr.Close()
+		c.finishOutput()
+		return nil, fmt.Errorf("%w: %w: check that %s is the official runner's folder and its scripts' interpreter is installed", ErrConfiguration, err, l.Home)
+	}
+	return c, nil
+}
+
+// finishOutput takes the last words of a child that has ended.
+func (c *child) finishOutput() {
+	c.out.finish()
+	c.err.finish()
+}
+
+// childEnvironment is what config.sh and run.sh see. Whoever could hand the
+// official runner its inputs by environment would hand them to every job too,
+// so only we do.
+func (l *Life) childEnvironment(extra ...string) []string {
+	if l.account != nil {
+		extra = append([]string{"HOME=" + l.account.home, "USER=" + l.account.name, "LOGNAME=" + l.account.name}, extra...)
+	}
+	return environment(l.Environ, func(name string) bool {
+		return l.Ours(name) || strings.HasPrefix(strings.ToUpper(name), "ACTIONS_RUNNER_INPUT_")
+	}, extra...)
+}
+
+// describe says how a process ended.
+func describe(status syscall.WaitStatus) string {
+	if status.Signaled() {
+		return fmt.Sprintf("signal %d (%s)", status.Signal(), status.Signal())
+	}
+	return fmt.Sprintf("exit code %d", status.ExitStatus())
+}
+
+// lineQueue carries what the output told from its readers to the life, which
+// may be busy: adding never waits.
+type lineQueue struct {
+	wake  chan struct{}
+	mu    sync.Mutex
+	lines []line
+	last  lastLine
+}
+
+func newLineQueue() *lineQueue { return &lineQueue{wake: make(chan struct{}, 1)} }
+
+func (q *lineQueue) add(l line) {
+	q.mu.Lock()
+	q.lines = append(q.lines, l)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *lineQueue) take() []line {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	lines := q.lines
+	q.lines = nil
+	return lines
+}
+
+// lastWords returns the last line that the child wrote, for an error message.
+func (q *lineQueue) lastWords() string {
+	if text := q.last.get(); text != "" {
+		return text
+	}
+	return "it said nothing"
+}
+
+// lastLine keeps the beginning of the newest line that is not empty.
+type lastLine struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (l *lastLine) set(text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text[:0], text[:min(len(text), 300)]...)
+}
+
+func (l *lastLine) get() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.TrimSpace(strings.ToValidUTF8(string(l.text), "?"))
+}
+
+// ensureWritable says before config.sh does that the folder cannot be written.
+func ensureWritable(dir string) error {
+	file, err := os.CreateTemp(dir, ".writable-*")
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("%w: %s cannot be written: the official runner keeps its registration there: mount it writable for the runner's user", ErrConfiguration, dir)
+	}
+	if err != nil {
+		return nil // a full disk is config.sh's to report, and may pass
+	}
+	file.Close()
+	return os.Remove(file.Name())
+}

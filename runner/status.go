@@ -1,0 +1,177 @@
+//go:build linux
+
+package runner
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// view is the part of the status that the output and the hook tell.
+type view struct {
+	mu       sync.Mutex
+	job      *Job
+	lostFrom time.Time // since when there is no connection to GitHub; zero: there is
+}
+
+func (v *view) jobStarted(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.job = &Job{Name: name, Since: time.Now()}
+}
+
+func (v *view) jobCompleted(string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.job = nil
+}
+
+// describeJob adds what the hook has told, which comes after the line.
+func (v *view) describeJob(request Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job == nil {
+		v.job = &Job{Since: time.Now()}
+	}
+	v.job.Repository, v.job.Workflow, v.job.RunID = request.Repository, request.Workflow, request.RunID
+}
+
+func (v *view) connection(up bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch {
+	case up:
+		v.lostFrom = time.Time{}
+	case v.lostFrom.IsZero():
+		v.lostFrom = time.Now()
+	}
+}
+
+func (v *view) get() (*Job, time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job == nil {
+		return nil, v.lostFrom
+	}
+	job := *v.job
+	return &job, v.lostFrom
+}
+
+// How long a runner may be without what it needs before it is called unhealthy.
+const (
+	startPatience      = 2 * time.Minute
+	connectionPatience = 3 * time.Minute
+)
+
+// status puts the answer together.
+func (l *Life) status(now time.Time) Status {
+	state, since, reason := l.machine.current()
+	job, lostFrom := l.view.get()
+	s := Status{
+		State: state, Since: since, Reason: reason, Began: l.began,
+		Name: l.name, ID: l.id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Job: job,
+	}
+	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now)
+	return s
+}
+
+// health judges a state by how long it has lasted.
+func health(state State, lasted time.Duration, lostFrom, now time.Time) (bool, string) {
+	lasted = lasted.Round(time.Second)
+	if !lostFrom.IsZero() && now.Sub(lostFrom) > connectionPatience {
+		return false, fmt.Sprintf("%s, without a connection to GitHub for %s: see the log", state, now.Sub(lostFrom).Round(time.Second))
+	}
+	switch state {
+	case Idle, Busy, Draining, Finished, Deregistering, Stopped:
+		return true, fmt.Sprintf("%s for %s", state, lasted)
+	}
+	if lasted > startPatience {
+		return false, fmt.Sprintf("%s for %s and not listening: see the log", state, lasted)
+	}
+	return false, fmt.Sprintf("%s for %s: not listening yet", state, lasted)
+}
+
+// serveSocket answers until the function that it returns is called.
+func (l *Life) serveSocket() (stop func(), err error) {
+	if l.StateDir == "" {
+		return func() {}, errors.New("there is no folder for it")
+	}
+	path := Socket(l.StateDir)
+	// A killed life leaves its socket; the record's lock says that nobody else is
+	// behind it.
+	_ = os.Remove(path)
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return func() {}, err
+	}
+	// The hook runs as the job's user, health checks as the container's.
+	if err := os.Chmod(path, 0o666); err != nil {
+		listener.Close()
+		return func() {}, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go l.reply(connection)
+		}
+	}()
+	return func() { listener.Close(); <-done }, nil
+}
+
+func (l *Life) reply(connection net.Conn) {
+	defer connection.Close()
+	_ = connection.SetDeadline(time.Now().Add(askTimeout))
+	var request Request
+	if json.NewDecoder(connection).Decode(&request) != nil {
+		return
+	}
+	var reply Reply
+	switch request.Ask {
+	case "status":
+		status := l.status(time.Now())
+		reply.Status = &status
+	case "job-started":
+		reply = l.jobMayStart(request)
+	default:
+		reply.Message = "unknown question " + request.Ask
+	}
+	_ = json.NewEncoder(connection).Encode(reply)
+}
+
+const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
+
+// jobMayStart answers the hook that runs before a job's first step.
+func (l *Life) jobMayStart(request Request) Reply {
+	l.view.describeJob(request)
+	if l.Allowed != nil && !l.Allowed(request.Repository) {
+		l.Log.Warn().Str("repository", request.Repository).Str("allowed", l.AllowedRule).Msg("job refused")
+		return Reply{Message: fmt.Sprintf("org-runner: a job of %s may not run on this runner: ALLOWED_REPOSITORIES is %s. Take another runner in runs-on, or ask who runs this one to add the repository.", request.Repository, l.AllowedRule)}
+	}
+	l.Log.Info().Str("repository", request.Repository).Str("workflow", request.Workflow).Str("run", request.RunID).Msg("job started")
+	reply := Reply{Allow: true}
+	for _, variable := range l.Environ {
+		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {
+			reply.Next = path
+		}
+	}
+	return reply
+}
+
+// hookEnvironment puts our hook before the operator's own.
+func (l *Life) hookEnvironment() []string {
+	if l.Hook == "" || !l.answering {
+		return nil
+	}
+	return []string{hookVariable + "=" + l.Hook, SocketVariable + "=" + Socket(l.StateDir)}
+}
