@@ -295,11 +295,14 @@ func (s *session) interrupt(reason string) {
 		return
 	}
 	s.phase = cancelling
+	patience := interruptTimeout
 	if signal, since := s.stop.first(); signal != nil {
-		s.deadline.Reset(time.Until(since.Add(s.plan.killAt)))
-	} else {
-		s.deadline.Reset(interruptTimeout)
+		patience = time.Until(since.Add(s.plan.killAt))
 	}
+	if s.removed {
+		patience = min(patience, removedPatience)
+	}
+	s.deadline.Reset(patience)
 	s.Log.Info().Str("reason", reason).Bool("job", s.busy).Msg("interrupting the listener")
 	s.signalListener()
 }
@@ -308,6 +311,10 @@ func (s *session) interrupt(reason string) {
 // its session's deletion takes up to 30 s when GitHub does not answer, a
 // step's end 10 s.
 const interruptTimeout = 45 * time.Second
+
+// removedPatience is the same for a listener whose runner is off GitHub: it has
+// nothing to finish and nobody to tell.
+const removedPatience = 2 * time.Second
 
 // signalListener interrupts the listener. While it updates itself or is only
 // being started there is none; then nothing is lost if the tree is killed once

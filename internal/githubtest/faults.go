@@ -52,6 +52,16 @@ func (s *Server) Inject(f Fault) (remove func()) {
 	}
 }
 
+// RemoveFaults removes all of them.
+func (s *Server) RemoveFaults() {
+	s.change(func() {
+		for _, f := range s.faults {
+			close(f.removed)
+		}
+		s.faults = nil
+	})
+}
+
 // faultFor returns the first fault that hits a call, and whether the whole
 // server is down.
 func (s *Server) faultFor(q request) (Fault, bool) {

@@ -14,6 +14,7 @@ import (
 )
 
 func TestOneJob(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
 	id := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"self-hosted", "acme/coach", "Org-Runner"}, Steps: []string{"echo hello; env; cat /proc/$PPID/environ"}})
 	l := w.start("LABELS=org-runner,acme/coach", "RUNNER_GROUP=DEFAULT")
@@ -34,6 +35,7 @@ func TestOneJob(t *testing.T) {
 }
 
 func TestWhatConfigShIsGivenArrives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
 	group := w.AddGroup("acme", githubtest.Group{Name: "Fleet A"})
 	l := w.start("RUNNER_GROUP=fleet a", "LABELS=gpu,acme/coach", "RUNNER_WORKDIR=jobs", "NO_DEFAULT_LABELS=true", "EPHEMERAL=true")
@@ -49,6 +51,7 @@ func TestWhatConfigShIsGivenArrives(t *testing.T) {
 }
 
 func TestStoppedWhileIdle(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		w := newWorld(t, githubtest.Options{})
 		l := w.start()
@@ -66,6 +69,7 @@ func TestStoppedWhileIdle(t *testing.T) {
 }
 
 func TestJobAfterJobWithoutEphemeral(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
 	first := w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"true"}})
 	l := w.start("EPHEMERAL=false")

@@ -8,6 +8,7 @@ package lives
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,9 +41,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	// Lives wait more than they work.
+	if flag.Parse(); !isSet("test.parallel") {
+		_ = flag.Set("test.parallel", "12")
+	}
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
+}
+
+func isSet(name string) (set bool) {
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
 }
 
 const goodToken = "ghp_a-good-token-of-a-test"
@@ -62,7 +72,12 @@ func newWorld(t testing.TB, options githubtest.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Server: s, t: t, home: t.TempDir(), env: map[string]string{
+	// Not TempDir: processes are found by it, and it holds the test's name.
+	home, err := os.MkdirTemp("", "home")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Server: s, t: t, home: home, env: map[string]string{
 		"GITHUB_SERVER_URL": s.URL(), "GITHUB_ORGANIZATION": "acme", "GITHUB_TOKEN": goodToken, "RUNNER_NAME": "fleet", "RUNNER_NAME_SUFFIX": "none",
 		// The tests may run as root, which the official scripts refuse.
 		"RUNNER_USER": "root", "RUNNER_ALLOW_RUNASROOT": "1", "PATH": os.Getenv("PATH"), "HOME": t.TempDir(), "LOG_LEVEL": "trace",
@@ -79,6 +94,7 @@ func newWorld(t testing.TB, options githubtest.Options) *world {
 	t.Cleanup(func() {
 		killRest(w.home)
 		s.Close()
+		os.RemoveAll(home)
 	})
 	return w
 }
@@ -288,3 +304,6 @@ func killRest(home string) {
 		}
 	}
 }
+
+// lift removes every fault.
+func (w *world) lift() { w.RemoveFaults() }
