@@ -1,6 +1,7 @@
 package config
 
 import (
+	"path"
 	"slices"
 	"strings"
 )
@@ -9,9 +10,9 @@ import (
 // characters but the slash. The zero AllowList has no rules.
 type AllowList struct{ rules []string }
 
-// parseAllowList completes bare names with the target's owner.
-func parseAllowList(text string, target Target) (list AllowList, bad []string) {
-	owner, _, _ := strings.Cut(target.Name, "/")
+// parseAllowList completes bare names with the owner; without one they are bad,
+// for they would let in the namesake of somebody else.
+func parseAllowList(text, owner string) (list AllowList, bad []string) {
 	for rule := range strings.SplitSeq(text, ",") {
 		rule = strings.TrimSpace(rule)
 		if rule == "" {
@@ -19,13 +20,9 @@ func parseAllowList(text string, target Target) (list AllowList, bad []string) {
 		}
 		before, after, both := strings.Cut(rule, "/")
 		if !both {
-			// An enterprise's jobs come from many owners.
 			before, after = owner, rule
-			if target.Kind == Enterprise || owner == "" {
-				before = "*"
-			}
 		}
-		if !isName(strings.ReplaceAll(before, "*", "x")) || !isName(strings.ReplaceAll(after, "*", "x")) {
+		if !isPattern(before) || !isPattern(after) {
 			bad = append(bad, rule)
 			continue
 		}
@@ -34,8 +31,11 @@ func parseAllowList(text string, target Target) (list AllowList, bad []string) {
 	return list, bad
 }
 
+// isPattern tells whether text is a name with any number of * in it.
+func isPattern(text string) bool { return isName(strings.ReplaceAll(text, "*", "x")) }
+
 // Rules returns the rules as owner/name.
-func (l AllowList) Rules() []string { return l.rules }
+func (l AllowList) Rules() []string { return slices.Clone(l.rules) }
 
 // String is the rule for people.
 func (l AllowList) String() string { return strings.Join(l.rules, ", ") }
@@ -43,30 +43,9 @@ func (l AllowList) String() string { return strings.Join(l.rules, ", ") }
 // Allows tells whether a job of the repository (owner/name) may run. GitHub's
 // names are the same in either case of letters. A list without rules allows all.
 func (l AllowList) Allows(repository string) bool {
-	if len(l.rules) == 0 {
-		return true
-	}
-	owner, name, ok := strings.Cut(strings.ToLower(repository), "/")
-	return ok && slices.ContainsFunc(l.rules, func(rule string) bool {
-		ruleOwner, ruleName, _ := strings.Cut(strings.ToLower(rule), "/")
-		return matches(ruleOwner, owner) && matches(ruleName, name)
+	return len(l.rules) == 0 || slices.ContainsFunc(l.rules, func(rule string) bool {
+		// Of what path.Match knows, isPattern lets nothing through but *.
+		matched, err := path.Match(strings.ToLower(rule), strings.ToLower(repository))
+		return err == nil && matched
 	})
-}
-
-// matches compares with a pattern in which * stands for any characters.
-func matches(pattern, text string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == text
-	}
-	text, ok := strings.CutPrefix(text, first)
-	if !ok {
-		return false
-	}
-	for i := 0; i <= len(text); i++ {
-		if matches(rest, text[i:]) {
-			return true
-		}
-	}
-	return false
 }

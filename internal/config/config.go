@@ -94,6 +94,7 @@ type Config struct {
 type Machine struct {
 	Hostname string
 	Arch     string // as runtime.GOARCH
+	UID      int    // whose files are read, and, unless it is 0, whose jobs run
 	ReadFile func(path string) ([]byte, os.FileInfo, error)
 	Random   func() string // eight characters for RUNNER_NAME_SUFFIX=random
 }
@@ -104,6 +105,7 @@ func ThisMachine() Machine {
 	return Machine{
 		Hostname: hostname,
 		Arch:     runtime.GOARCH,
+		UID:      os.Getuid(),
 		ReadFile: readSecretFile,
 		Random: func() string {
 			b := make([]byte, 4)
@@ -116,29 +118,32 @@ func ThisMachine() Machine {
 // Parse reads the environment ("NAME=value" each). When something is wrong, the
 // error is a Problems with all of it.
 func Parse(environ []string, machine Machine) (Config, error) {
-	variables := toMap(environ)
-	p := &parser{machine: machine, set: variables}
-	if err := env.ParseWithOptions(&p.raw, env.Options{Environment: variables, DefaultValueTagName: "default"}); err != nil {
+	p := &parser{machine: machine, set: toMap(environ), settled: make(map[string]bool)}
+	p.tidy()
+	if err := env.ParseWithOptions(&p.raw, env.Options{Environment: p.set, DefaultValueTagName: "default"}); err != nil {
 		return Config{}, err // every field is a string: only a fault of the table itself
 	}
+	p.findStrangers()
 	p.credentials()
 	p.target()
 	p.addresses()
 	p.runner()
 	p.life()
 	p.notYet()
-	p.strangers()
+	p.withoutEffect()
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
 	}
 	return p.config, nil
 }
 
-// toMap drops empty variables: compose passes them for unset ones.
+// toMap drops empty variables: compose passes them for unset ones. White space
+// around a value comes from env files with Windows line ends.
 func toMap(environ []string) map[string]string {
 	variables := make(map[string]string, len(environ))
 	for _, variable := range environ {
-		if name, value, ok := strings.Cut(variable, "="); ok && strings.TrimSpace(value) != "" {
+		name, value, _ := strings.Cut(variable, "=")
+		if value = strings.TrimSpace(value); value != "" {
 			variables[name] = value
 		}
 	}

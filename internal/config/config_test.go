@@ -1,13 +1,6 @@
 package config_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +16,7 @@ import (
 // machine is one whose facts do not change.
 func machine() config.Machine {
 	m := config.ThisMachine()
-	m.Hostname, m.Arch, m.Random = "3f2a9c", "amd64", func() string { return "0badcafe" }
+	m.Hostname, m.Arch, m.UID, m.Random = "3f2a9c", "amd64", 0, func() string { return "0badcafe" }
 	return m
 }
 
@@ -91,11 +84,16 @@ func TestAddresses(t *testing.T) {
 		"https://git.example.com":      "https://git.example.com/api/v3",
 		"https://git.example.com:8443": "https://git.example.com:8443/api/v3",
 		"http://127.0.0.1:8080":        "http://127.0.0.1:8080/api/v3",
+		"http://[::1]:8080":            "http://[::1]:8080/api/v3",
+		"http://localhost:8080":        "http://localhost:8080/api/v3",
 	} {
 		c := parse(t, token, organization, "GITHUB_SERVER_URL="+server)
 		if c.APIURL.String() != api || c.ServerURL.String() != strings.TrimSuffix(server, "/") {
 			t.Errorf("%s: server %s, API %s", server, c.ServerURL, c.APIURL)
 		}
+	}
+	if c := parse(t, token, organization, "GITHUB_SERVER_URL=https://GitHub.com:443"); c.ServerURL.String() != "https://github.com" || c.APIURL.String() != "https://api.github.com" {
+		t.Errorf("server %s, API %s", c.ServerURL, c.APIURL)
 	}
 	if c := parse(t, token, organization, "GITHUB_API_URL=https://proxy.example.com/api/"); c.APIURL.String() != "https://proxy.example.com/api" {
 		t.Errorf("API %s", c.APIURL)
@@ -111,6 +109,9 @@ func TestNamesAndLabels(t *testing.T) {
 		{[]string{"RUNNER_NAME=a", "RUNNER_NAME_SUFFIX=none"}, "a", "self-hosted,Linux,X64,ephemeral,docker,org-runner"},
 		{[]string{"RUNNER_NAME=a", "RUNNER_NAME_SUFFIX=random"}, "a-0badcafe", "self-hosted,Linux,X64,ephemeral,docker,org-runner"},
 		{[]string{"LABELS= acme/coach , GPU,gpu,, "}, "ephemeral-org-runner-3f2a9c", "acme/coach,GPU"},
+		{[]string{"NO_DEFAULT_LABELS=yes"}, "ephemeral-org-runner-3f2a9c", "ephemeral,docker,org-runner"},
+		{[]string{"NO_DEFAULT_LABELS=yes", "LABELS=self-hosted,gpu"}, "ephemeral-org-runner-3f2a9c", "self-hosted,gpu"},
+		{[]string{"LABELS=gpu,linux", "RUNNER_REGISTRATION=jit"}, "ephemeral-org-runner-3f2a9c", "self-hosted,X64,gpu,linux"},
 		{[]string{"LABELS=gpu", "RUNNER_REGISTRATION=jit"}, "ephemeral-org-runner-3f2a9c", "self-hosted,Linux,X64,gpu"},
 		{[]string{"LABELS=gpu", "RUNNER_REGISTRATION=jit", "NO_DEFAULT_LABELS=true"}, "ephemeral-org-runner-3f2a9c", "gpu"},
 		{[]string{"EPHEMERAL=false"}, "ephemeral-org-runner-3f2a9c", "self-hosted,Linux,X64,docker,org-runner"},
@@ -125,6 +126,31 @@ func TestNamesAndLabels(t *testing.T) {
 	c, err := config.Parse([]string{token, organization}, m)
 	if err != nil || !slices.Contains(c.Labels, "ARM64") || slices.Contains(c.Labels, "X64") {
 		t.Errorf("on arm64: %v, %v", c.Labels, err)
+	}
+}
+
+// A Pod's hostname may leave no room: the name is still at most 64 characters,
+// the same for the same Pod, and another for another.
+func TestLongHostnamesAreShortened(t *testing.T) {
+	name := func(base, hostname string) string {
+		t.Helper()
+		m := machine()
+		m.Hostname = hostname
+		c, err := config.Parse([]string{token, organization, "RUNNER_NAME=" + base}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Name
+	}
+	pod := "runners-of-the-whole-organization-7d9f8b6c5d-x2k4"
+	for base := 1; base <= 55; base++ {
+		a, again, b := name(strings.Repeat("n", base), pod+"q"), name(strings.Repeat("n", base), pod+"q"), name(strings.Repeat("n", base), pod+"r")
+		if len(a) > 64 || a != again || a == b {
+			t.Errorf("a base of %d: %s (%d), %s, %s", base, a, len(a), again, b)
+		}
+	}
+	if got := name("n", pod); got != "n-"+pod {
+		t.Errorf("a hostname that fits became %s", got)
 	}
 }
 
@@ -163,6 +189,21 @@ func TestProblems(t *testing.T) {
 		{[]string{organization, "GITHUB_TOKEN_FILE=" + folder}, "GITHUB_TOKEN_FILE", "a folder", "name the file"},
 		{[]string{organization, "GITHUB_TOKEN_FILE=" + file("empty", "\n", 0o600)}, "GITHUB_TOKEN_FILE", "empty file", "write the secret"},
 		{[]string{organization, "GITHUB_TOKEN_FILE=" + file("large", strings.Repeat("x", 70<<10), 0o600)}, "GITHUB_TOKEN_FILE", "64 KiB", "nothing but the secret"},
+		{[]string{organization, "GITHUB_TOKEN_FILE=/dev/null"}, "GITHUB_TOKEN_FILE", "no regular file", "name a file"},
+		{[]string{organization, "GITHUB_TOKEN_FILE=github_pat_hushhush"}, "GITHUB_TOKEN_FILE", "holds a credential", "set GITHUB_TOKEN to it"},
+		{[]string{token, organization, "RUNNER_GROUP=ghp_hushhush"}, "RUNNER_GROUP", "has a credential in it", "GITHUB_TOKEN"},
+		{[]string{token, "GITHUB_ORGANIZATION=https://x:hush@github.com/acme"}, "GITHUB_ORGANIZATION", "has a credential in it", "remove"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://x:hu%sh@hush@github.com"}, "GITHUB_SERVER_URL", "has a credential in it", "remove"},
+		{[]string{organization, "GITHUB_TOKEN=-----BEGIN RSA PRIVATE KEY-----hush"}, "GITHUB_TOKEN", "is a key", "GITHUB_APP_PRIVATE_KEY"},
+		{[]string{organization, "GITHUB_TOKEN_FILE=" + file("quoted", `'hush'`, 0o600)}, "GITHUB_TOKEN_FILE", "has quotes", "remove"},
+		{[]string{organization, "RUNNER_TOKEN=ghp_hushhush"}, "RUNNER_TOKEN", "not a registration token", "set GITHUB_TOKEN to it"},
+		{[]string{organization, token, "RUNNER_TOKEN_FILE=/x"}, "RUNNER_TOKEN_FILE", "together with GITHUB_TOKEN", "one kind"},
+		{[]string{organization, token, "GITHUB_APP_INSTALLATION_ID=1"}, "GITHUB_APP_INSTALLATION_ID", "together with GITHUB_TOKEN", "one kind"},
+		{[]string{organization, "GITHUB_APP_INSTALLATION_ID=1"}, "GITHUB_APP_ID", "but GITHUB_APP_INSTALLATION_ID is", "settings page"},
+		{[]string{organization, "ACCESS_TOKEN=hush"}, "GITHUB_TOKEN", "but ACCESS_TOKEN is, which org-runner does not read", "set GITHUB_TOKEN"},
+		{[]string{token, "GITHUB_ORGANISATION=acme"}, "GITHUB_ORGANIZATION", "but GITHUB_ORGANISATION is", "set it"},
+		{[]string{token, "GITHUB_ORGANIZATION=https://github.com/enterprises/acme"}, "GITHUB_ORGANIZATION", "no name", "set it to acme"},
+		{[]string{token, "GITHUB_REPOSITORY=acme/coach", "GITHUB_ENTERPRISE=acme"}, "GITHUB_ENTERPRISE", "together with GITHUB_REPOSITORY", "that one repository"},
 		{[]string{organization, `GITHUB_TOKEN="ghp_example"`}, "GITHUB_TOKEN", "has quotes", "--env-file"},
 		{[]string{organization, "GITHUB_TOKEN=ghp_exa mple"}, "GITHUB_TOKEN", "white space", "copy"},
 		{[]string{token, "GITHUB_ORGANIZATION=https://github.com/acme"}, "GITHUB_ORGANIZATION", "no name", "set it to acme"},
@@ -172,22 +213,37 @@ func TestProblems(t *testing.T) {
 		{[]string{token, "GITHUB_REPOSITORY=acme/coach.git"}, "GITHUB_REPOSITORY", "not owner/name", "set it to acme/coach"},
 		{[]string{token, "GITHUB_REPOSITORY=coach"}, "GITHUB_REPOSITORY", "not owner/name", "OWNER/coach"},
 		{[]string{token, organization, "GITHUB_SERVER_URL=http://git.example.com"}, "GITHUB_SERVER_URL", "not encrypted", "https://"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=http://127.example.com"}, "GITHUB_SERVER_URL", "not encrypted", "https://"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://www.github.com"}, "GITHUB_SERVER_URL", "not the address of the server", "set it to https://github.com:"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://api.acme.ghe.com"}, "GITHUB_SERVER_URL", "not the address of the server", "set it to https://acme.ghe.com:"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://github.com?x"}, "GITHUB_SERVER_URL", "more than an address", "https://"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://:8443"}, "GITHUB_SERVER_URL", "no address", "https://"},
+		{[]string{token, organization, "GITHUB_API_URL=https://github.com"}, "GITHUB_API_URL", "not of its API", "https://api.github.com"},
+		{[]string{token, organization, "GITHUB_API_URL=http://api.github.com", "GITHUB_SERVER_URL=x"}, "GITHUB_API_URL", "not encrypted", "https://"},
 		{[]string{token, organization, "GITHUB_SERVER_URL=https://github.com/acme"}, "GITHUB_SERVER_URL", "has a path", "https://github.com"},
-		{[]string{token, organization, "GITHUB_SERVER_URL=https://api.github.com"}, "GITHUB_SERVER_URL", "the API", "set it to https://github.com:"},
+		{[]string{token, organization, "GITHUB_SERVER_URL=https://api.github.com"}, "GITHUB_SERVER_URL", "not the address of the server", "set it to https://github.com:"},
 		{[]string{token, organization, "GITHUB_SERVER_URL=github.com"}, "GITHUB_SERVER_URL", "no address", "https://"},
 		{[]string{token, organization, "GITHUB_API_URL=https://u:p@x.example"}, "GITHUB_API_URL", "user name or password", "alone"},
+		{[]string{token, "GITHUB_REPOSITORY=ssh://git@github.com/acme/coach.git"}, "GITHUB_REPOSITORY", "not owner/name", "set it to acme/coach"},
 		{[]string{token, organization, "EPHEMERAL=ture"}, "EPHEMERAL", `"ture"`, "true or false"},
 		{[]string{token, organization, "RUNNER_STOP_GRACE=10"}, "RUNNER_STOP_GRACE", "no unit", "10s"},
 		{[]string{token, organization, "RUNNER_STOP_GRACE=soon"}, "RUNNER_STOP_GRACE", "no duration", "90s"},
 		{[]string{token, organization, "RUNNER_STOP_GRACE=7h"}, "RUNNER_STOP_GRACE", `"7h"`, "between 1s and 6h"},
 		{[]string{token, organization, "RUNNER_REGISTER_TIMEOUT=-1m"}, "RUNNER_REGISTER_TIMEOUT", `"-1m"`, "between 10s and 24h"},
 		{[]string{token, organization, "RUNNER_NAME=" + long}, "RUNNER_NAME", "67 characters", "by 3"},
+		{[]string{token, organization, "RUNNER_NAME=" + long + long, "RUNNER_NAME_SUFFIX=none"}, "RUNNER_NAME", "120 characters", "by 56"},
+		{[]string{token, organization, "RUNNER_NAME=" + long, "RUNNER_NAME_SUFFIX=random"}, "RUNNER_NAME", `"-0badcafe"`, "by 5"},
 		{[]string{token, organization, "RUNNER_NAME=a b"}, "RUNNER_NAME", `"a b"`, "letters"},
 		{[]string{token, organization, "RUNNER_NAME_SUFFIX=host"}, "RUNNER_NAME_SUFFIX", `"host"`, "hostname, random or none"},
 		{[]string{token, organization, "LABELS=a," + strings.Repeat("x", 257)}, "LABELS", "256", "shorten"},
 		{[]string{token, organization, "LABELS= , "}, "LABELS", "no label", "name one"},
-		{[]string{token, organization, "RUNNER_HOME=runner"}, "RUNNER_HOME", "not absolute", "/home/runner"},
+		{[]string{token, organization, "RUNNER_HOME=runner"}, "RUNNER_HOME", "not the absolute path", "/home/runner"},
+		{[]string{token, organization, "RUNNER_HOME=/"}, "RUNNER_HOME", "not the absolute path", "/home/runner"},
 		{[]string{token, organization, "RUNNER_WORKDIR=.."}, "RUNNER_WORKDIR", "no folder of its own", "_work"},
+		{[]string{token, organization, "RUNNER_WORKDIR=."}, "RUNNER_WORKDIR", "no folder of its own", "_work"},
+		{[]string{token, organization, "RUNNER_WORKDIR=../other"}, "RUNNER_WORKDIR", "no folder of its own", "_work"},
+		{[]string{token, organization, "RUNNER_WORKDIR=/home"}, "RUNNER_WORKDIR", "no folder of its own", "_work"},
+		{[]string{token, organization, "RUNNER_WORKDIR=/"}, "RUNNER_WORKDIR", "no folder of its own", "_work"},
 		{[]string{token, organization, "RUNNER_REGISTRATION=jit", "EPHEMERAL=false"}, "EPHEMERAL", "always ephemeral", "RUNNER_REGISTRATION=config"},
 		{[]string{"RUNNER_TOKEN=ABC", organization, "RUNNER_REGISTRATION=jit"}, "RUNNER_TOKEN", "jit", "GITHUB_TOKEN"},
 		{[]string{"RUNNER_JITCONFIG=hush"}, "RUNNER_JITCONFIG", "is not a JIT configuration", "encoded_jit_config"},
@@ -196,9 +252,17 @@ func TestProblems(t *testing.T) {
 		{[]string{"GITHUB_APP_PRIVATE_KEY=x", organization}, "GITHUB_APP_ID", "is not set", "settings page"},
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=hush", organization}, "GITHUB_APP_PRIVATE_KEY", "no PEM", ".pem"},
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + ecKey(t), organization}, "GITHUB_APP_PRIVATE_KEY", "not an RSA", ".pem"},
-		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_INSTALLATION_ID=x", "GITHUB_APP_PRIVATE_KEY=" + rsaKey(t, 1), organization}, "GITHUB_APP_INSTALLATION_ID", "no number", "looked up"},
+		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_INSTALLATION_ID=x", "GITHUB_APP_PRIVATE_KEY=" + rsaKey(t, 1), organization}, "GITHUB_APP_INSTALLATION_ID", "no id", "looked up"},
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + rsaKey(t, 1), "GITHUB_ENTERPRISE=acme"}, "GITHUB_ENTERPRISE", "GitHub App", "manage_runners:enterprise"},
-		{[]string{token, organization, "ALLOWED_REPOSITORIES=coach,a/b/c"}, "ALLOWED_REPOSITORIES", `"a/b/c"`, "names of repositories"},
+		{[]string{token, organization, "ALLOWED_REPOSITORIES=coach,a/b/c"}, "ALLOWED_REPOSITORIES", `"a/b/c"`, "acme/tool-*"},
+		{[]string{token, organization, "ALLOWED_REPOSITORIES= , "}, "ALLOWED_REPOSITORIES", "names no repository", "remove it"},
+		{[]string{token, "GITHUB_ENTERPRISE=acme", "ALLOWED_REPOSITORIES=coach"}, "ALLOWED_REPOSITORIES", `"coach" without an owner`, "OWNER/coach"},
+		{[]string{"RUNNER_JITCONFIG=" + jit, "ALLOWED_REPOSITORIES=coach"}, "ALLOWED_REPOSITORIES", `"coach" without an owner`, "OWNER/coach"},
+		{[]string{token, organization, `LABELS="gpu"`}, "LABELS", "has quotes", "--env-file"},
+		{[]string{token, organization, "LABELS=a\nb"}, "LABELS", "control character", "remove"},
+		{[]string{token, organization, "RUNNER_GROUP=a\x00b"}, "RUNNER_GROUP", `"a\x00b"`, "name"},
+		{[]string{token, organization, "RUNNER_USER=1001:1001"}, "RUNNER_USER", `"1001:1001"`, "as in runner"},
+		{[]string{token, organization, "RUNNER_WATCHDOG=25h"}, "RUNNER_WATCHDOG", `"25h"`, "or to 0 for never"},
 		{[]string{token, organization, "LOG_LEVEL=loud"}, "LOG_LEVEL", `"loud"`, "warn or error"},
 		{[]string{token, organization, "RUNNER_RECORDS=/r"}, "RUNNER_RECORDS", "not have that feature yet", "remove"},
 		{[]string{token, organization, "METRICS_ADDR=9100"}, "METRICS_ADDR", "no address with a port", ":9100"},
@@ -236,93 +300,6 @@ func TestAllProblemsAreReportedTogetherInTableOrder(t *testing.T) {
 	}
 }
 
-// jit is a JIT configuration with nothing in it but a .runner.
-var jit = base64.StdEncoding.EncodeToString([]byte(`{".runner":"e30="}`))
-
-func rsaKey(t *testing.T, pkcs int) string {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}
-	if pkcs == 8 {
-		block.Type = "PRIVATE KEY"
-		if block.Bytes, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return string(pem.EncodeToMemory(block))
-}
-
-func ecKey(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
-}
-
-func TestEveryWayToGiveCredentials(t *testing.T) {
-	folder := t.TempDir()
-	inFile := func(text string) string {
-		file, err := os.CreateTemp(folder, "secret")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		if _, err := file.WriteString(text); err != nil {
-			t.Fatal(err)
-		}
-		return file.Name()
-	}
-	pkcs1, pkcs8 := rsaKey(t, 1), rsaKey(t, 8)
-	for _, row := range []struct {
-		environ []string
-		kind    config.CredentialsKind
-		secret  string
-	}{
-		{[]string{"GITHUB_TOKEN=abc"}, config.Token, "abc"},
-		{[]string{"GITHUB_TOKEN_FILE=" + inFile("abc\n")}, config.Token, "abc"},
-		{[]string{"GITHUB_TOKEN_FILE=" + inFile("abc\r\n")}, config.Token, "abc"},
-		{[]string{"RUNNER_TOKEN=abc"}, config.RegistrationToken, "abc"},
-		{[]string{"RUNNER_TOKEN_FILE=" + inFile("abc")}, config.RegistrationToken, "abc"},
-		{[]string{"RUNNER_JITCONFIG=" + jit}, config.JITConfig, jit},
-		{[]string{"RUNNER_JITCONFIG_FILE=" + inFile(jit+"\n")}, config.JITConfig, jit},
-		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + pkcs1}, config.App, pkcs1},
-		{[]string{"GITHUB_APP_ID=Iv1.abc", "GITHUB_APP_PRIVATE_KEY_FILE=" + inFile(pkcs8)}, config.App, pkcs8},
-		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + strings.ReplaceAll(pkcs1, "\n", `\n`)}, config.App, pkcs1},
-		{[]string{"GITHUB_APP_ID=1", `GITHUB_APP_PRIVATE_KEY="` + strings.ReplaceAll(pkcs8, "\n", `\n`) + `"`}, config.App, pkcs8},
-	} {
-		c := parse(t, append(row.environ, organization)...)
-		got := c.Credentials.Token
-		if row.kind == config.App {
-			got = c.Credentials.AppKey
-		}
-		if c.Credentials.Kind != row.kind || strings.TrimSpace(got.Reveal()) != strings.TrimSpace(row.secret) {
-			t.Errorf("%.40s: kind %v, secret of %d bytes, want %v of %d", row.environ, c.Credentials.Kind, len(got.Reveal()), row.kind, len(row.secret))
-		}
-		if strings.Contains(fmt.Sprintf("%+v", c), row.secret) {
-			t.Errorf("%.40s: the configuration prints its secret", row.environ)
-		}
-	}
-	if c := parse(t, "RUNNER_JITCONFIG="+jit); c.Registration != config.JIT {
-		t.Error("a ready JIT configuration is not used as one")
-	}
-	open := inFile("abc")
-	if err := os.Chmod(open, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if c := parse(t, "GITHUB_TOKEN_FILE="+open, organization); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "every user") {
-		t.Errorf("a file that all can read: %v", c.Warnings)
-	}
-}
-
 func TestAllowedRepositories(t *testing.T) {
 	for _, row := range []struct {
 		rule, repository string
@@ -345,7 +322,7 @@ func TestAllowedRepositories(t *testing.T) {
 
 func TestStrangersAreNoticed(t *testing.T) {
 	for variable, want := range map[string]string{
-		"GITHUB_ORGANISATION": "GITHUB_ORGANIZATION", "RUNNER_GROUPS": "RUNNER_GROUP", "ACCESS_TOKEN": "GITHUB_TOKEN", "RUNNER_LABELS": "LABELS", "RUNNER_STOP_GRASE": "RUNNER_STOP_GRACE",
+		"GITHUB_ORGANISATION": "GITHUB_ORGANIZATION", "RUNNER_GROUPS": "RUNNER_GROUP", "ACCESS_TOKEN": "GITHUB_TOKEN", "RUNNER_LABELS": "LABELS", "RUNNER_STOP_GRASE": "RUNNER_STOP_GRACE", "LOG_LEVELS": "LOG_LEVEL", "Runner_Name": "RUNNER_NAME",
 	} {
 		if c := parse(t, token, organization, variable+"=x"); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], want) {
 			t.Errorf("%s: %v", variable, c.Warnings)
@@ -358,20 +335,45 @@ func TestStrangersAreNoticed(t *testing.T) {
 	}
 }
 
-func FuzzParseNeverTellsASecret(f *testing.F) {
-	f.Add("hushhushhush", "acme", "true", "10s")
-	f.Add("-----BEGIN RSA PRIVATE KEY-----\nhushhushhush", "https://x/y", "0", "10")
-	f.Add(`"hush hush hush"`, "\x00", "\xff", "-1h")
-	f.Fuzz(func(t *testing.T, hidden, name, word, length string) {
-		for _, variable := range []string{"GITHUB_TOKEN", "GITHUB_APP_PRIVATE_KEY", "RUNNER_TOKEN", "RUNNER_JITCONFIG"} {
-			c, err := config.Parse([]string{variable + "=" + hidden, "GITHUB_APP_ID=1", "GITHUB_ORGANIZATION=" + name, "EPHEMERAL=" + word, "RUNNER_STOP_GRACE=" + length}, machine())
-			shown := fmt.Sprint(c.Warnings)
-			if err != nil {
-				shown += err.Error()
-			}
-			if len(hidden) > 11 && !strings.Contains(name+word+length, hidden) && strings.Contains(shown, hidden) {
-				t.Errorf("%s shows in %s", variable, shown)
-			}
+func TestWhatChangesNothingIsSaid(t *testing.T) {
+	for _, row := range []struct {
+		environ []string
+		want    string
+	}{
+		{[]string{token, "GITHUB_REPOSITORY=acme/coach", "RUNNER_GROUP=fleet"}, "RUNNER_GROUP has no effect"},
+		{[]string{"RUNNER_JITCONFIG=" + jit, "LABELS=gpu"}, "LABELS has no effect"},
+		{[]string{"RUNNER_TOKEN=ABC", organization, "RUNNER_WATCHDOG=1m"}, "RUNNER_WATCHDOG has no effect"},
+		{[]string{token, organization, "RUNNER_REGISTRATION=jit", "DISABLE_AUTO_UPDATE=true"}, "DISABLE_AUTO_UPDATE has no effect"},
+		{[]string{token, organization, "RUNNER_WATCHDOG=1s"}, "5000 requests"},
+	} {
+		if c := parse(t, row.environ...); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], row.want) {
+			t.Errorf("%v: %v", row.environ, c.Warnings)
 		}
-	})
+	}
+}
+
+// A problem is told once: a value that cannot be read has no consequences.
+func TestOneMistakeIsOneProblem(t *testing.T) {
+	for _, variable := range []string{`EPHEMERAL="yes please"`, "EPHEMERAL=maybe", "GITHUB_TOKEN_FILE=ghp_hushhush", "GITHUB_ORGANIZATION=https://ghp_hushhush@github.com/acme", "RUNNER_NAME_SUFFIX=host", "GITHUB_API_URL=http://a.example", `RUNNER_GROUP="a"`} {
+		environ := []string{"RUNNER_REGISTRATION=jit", organization, variable}
+		if !strings.HasPrefix(variable, "GITHUB_TOKEN") {
+			environ = append(environ, token)
+		}
+		_, err := config.Parse(environ, machine())
+		var problems config.Problems
+		want := 1
+		if variable == `EPHEMERAL="yes please"` {
+			want = 2 // the quotes, and what is in them
+		}
+		if !errors.As(err, &problems) || len(problems) != want {
+			t.Errorf("%s: %v", variable, err)
+		}
+	}
+}
+
+func TestValuesAreShownBoundedAndEscaped(t *testing.T) {
+	_, err := config.Parse([]string{token, organization, "LOG_LEVEL=\x1b[31m" + strings.Repeat("x", 1<<20)}, machine())
+	if err == nil || len(err.Error()) > 400 || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("%.500v", err)
+	}
 }

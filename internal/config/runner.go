@@ -1,8 +1,9 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,8 @@ const (
 	longestName  = 64  // GitHub's bound, in characters
 	longestLabel = 256 // the official runner's, in characters (Validators.cs)
 	mostLabels   = 100 // GitHub's, for one runner
+
+	busyWatchdog = 30 * time.Second // below, a fleet of 40 runners uses up a token's requests
 )
 
 // runner reads what makes the runner.
@@ -27,20 +30,16 @@ func (p *parser) runner() {
 	p.registration()
 	p.name()
 	p.labels()
-
-	c.Group = strings.TrimSpace(r.Group)
-	if strings.ContainsFunc(c.Group, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		p.problem("RUNNER_GROUP", "is "+quote(r.Group), "set it to the group's name, as the organization's settings show it")
-	}
-	c.Home, c.WorkDir, c.User = r.Home, r.WorkDir, r.User
-	if !filepath.IsAbs(c.Home) {
-		p.problem("RUNNER_HOME", "is "+quote(c.Home)+", which is not absolute", "set it to the folder of config.sh, as in /home/runner")
-	}
-	c.Home = filepath.Clean(c.Home)
-	if work := filepath.Clean(c.WorkDir); work == "." || work == "/" || work == ".." || strings.HasPrefix(work, "../") || work == c.Home {
-		p.problem("RUNNER_WORKDIR", "is "+quote(c.WorkDir)+", which is no folder of its own", "set it to a folder below RUNNER_HOME, as in _work, or an absolute one: it is emptied between jobs")
-	}
+	p.folders()
 	p.allowed()
+
+	c.Group, c.User = r.Group, r.User
+	if strings.ContainsFunc(c.Group, isControl) {
+		p.problem("RUNNER_GROUP", "is "+quote(c.Group), "set it to the group's name, as the organization's settings show it")
+	}
+	if strings.ContainsFunc(c.User, func(r rune) bool { return isControl(r) || strings.ContainsRune(" :/", r) }) {
+		p.problem("RUNNER_USER", "is "+quote(c.User)+", which is no user's name", "set it to the name of a user of the image, as in runner")
+	}
 }
 
 // registration checks what goes together with a JIT configuration.
@@ -60,7 +59,7 @@ func (p *parser) registration() {
 	if c.Credentials.Kind == RegistrationToken {
 		p.problem("RUNNER_TOKEN", "is given with RUNNER_REGISTRATION=jit", "use RUNNER_REGISTRATION=config, or give GITHUB_TOKEN: a JIT configuration is requested from the API")
 	}
-	if p.set["EPHEMERAL"] != "" && !c.Ephemeral {
+	if !c.Ephemeral {
 		p.problem("EPHEMERAL", "is false, but a runner with a JIT configuration is always ephemeral", "remove EPHEMERAL, or set RUNNER_REGISTRATION=config")
 	}
 }
@@ -69,41 +68,56 @@ func (p *parser) registration() {
 func (p *parser) name() {
 	c := &p.config
 	c.NameBase = p.raw.Name
-	kind := p.oneOf("RUNNER_NAME_SUFFIX", p.raw.NameSuffix, "hostname", "random", "none")
-	suffix := ""
-	switch kind {
-	case "hostname":
-		suffix = p.machine.Hostname
-		if suffix == "" {
-			p.problem("RUNNER_NAME_SUFFIX", "is hostname, but this machine does not tell its own", "set it to random")
-			return
-		}
-	case "random":
-		suffix = p.machine.Random()
-	}
-	if strings.ContainsFunc(c.NameBase, func(r rune) bool { return !isWord(r) && r != '.' }) {
+	if !isName(c.NameBase) {
 		p.problem("RUNNER_NAME", "is "+quote(c.NameBase), "use letters, digits, -, _ and . only")
 		return
 	}
-	c.Name = c.NameBase
-	if suffix != "" {
-		c.Name += "-" + suffix
+	suffix := ""
+	switch p.oneOf("RUNNER_NAME_SUFFIX", p.raw.NameSuffix, "hostname", "random", "none") {
+	case "hostname":
+		if !isName(p.machine.Hostname) {
+			p.problem("RUNNER_NAME_SUFFIX", "is hostname, but this machine's is "+quote(p.machine.Hostname), "set it to random")
+			return
+		}
+		suffix = "-" + shorten(p.machine.Hostname, longestName-len(c.NameBase)-1)
+	case "random":
+		suffix = "-" + p.machine.Random()
 	}
-	if over := utf8.RuneCountInString(c.Name) - longestName; over > 0 {
-		p.problem("RUNNER_NAME", fmt.Sprintf("makes a name of %d characters together with its suffix: %s", longestName+over, quote(c.Name)),
-			fmt.Sprintf("GitHub takes %d: shorten RUNNER_NAME by %d, or set RUNNER_NAME_SUFFIX=random, which adds 9", longestName, over))
+	c.Name = c.NameBase + suffix
+	if over := len(c.Name) - longestName; over > 0 {
+		p.problem("RUNNER_NAME", fmt.Sprintf("is %s, which makes %d characters with its suffix %s", quote(c.NameBase), len(c.Name), quote(suffix)),
+			fmt.Sprintf("shorten it by %d: GitHub takes %d", over, longestName))
 	}
 }
 
-// labels reads LABELS. The default names this machine's architecture.
+// shorten makes a hostname fit: its beginning, and eight characters that stand
+// for all of it. A Pod's can have 63 characters of which the last ones matter,
+// and a container that starts again must find the same name.
+func shorten(hostname string, room int) string {
+	const stand = 8
+	if len(hostname) <= room || len(hostname) <= stand {
+		return hostname
+	}
+	sum := sha256.Sum256([]byte(hostname))
+	tag := hex.EncodeToString(sum[:stand/2])
+	if room < stand+2 {
+		return tag
+	}
+	return strings.TrimRight(hostname[:room-stand-1], "-_.") + "-" + tag
+}
+
+// labels reads LABELS. The default is about this machine and this configuration.
 func (p *parser) labels() {
 	c := &p.config
-	arch := Architecture(p.machine.Arch)
+	implicit := []string{"self-hosted", "Linux", Architecture(p.machine.Arch)}
 	text := p.raw.Labels
 	if p.set["LABELS"] == "" {
-		text = strings.Replace(text, "X64", arch, 1)
+		text = strings.Replace(text, "X64", implicit[2], 1)
 		if !c.Ephemeral {
 			text = strings.Replace(text, "ephemeral,", "", 1)
+		}
+		if c.NoDefaultLabels {
+			text = strings.TrimPrefix(text, strings.Join(implicit, ",")+",")
 		}
 	}
 	for label := range strings.SplitSeq(text, ",") {
@@ -112,26 +126,49 @@ func (p *parser) labels() {
 		case label == "":
 		case utf8.RuneCountInString(label) > longestLabel:
 			p.problem("LABELS", "has a label of more than 256 characters: "+quote(label), "shorten it")
-		case strings.ContainsFunc(label, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+		case strings.ContainsFunc(label, isControl):
 			p.problem("LABELS", "has a control character in "+quote(label), "remove it")
-		case !slices.ContainsFunc(c.Labels, func(other string) bool { return strings.EqualFold(other, label) }):
+		case !containsFold(c.Labels, label):
 			c.Labels = append(c.Labels, label)
 		}
 	}
 	// config.sh adds these itself unless it is told not to; a JIT configuration
 	// has the labels that it is given and no other.
 	if c.Registration == JIT && !c.NoDefaultLabels {
-		for _, label := range []string{arch, "Linux", "self-hosted"} {
-			if !slices.ContainsFunc(c.Labels, func(other string) bool { return strings.EqualFold(other, label) }) {
-				c.Labels = slices.Insert(c.Labels, 0, label)
-			}
-		}
+		missing := slices.DeleteFunc(implicit, func(label string) bool { return containsFold(c.Labels, label) })
+		c.Labels = append(missing, c.Labels...)
 	}
 	if len(c.Labels) > mostLabels {
 		p.problem("LABELS", fmt.Sprintf("has %d labels", len(c.Labels)), fmt.Sprintf("GitHub takes %d at the most", mostLabels))
 	}
-	if len(c.Labels) == 0 {
+	if strings.Trim(text, ", ") == "" {
 		p.problem("LABELS", "has no label", "name one at least, or leave it empty for the default")
+	}
+}
+
+// containsFold compares as GitHub does labels, without case.
+func containsFold(labels []string, label string) bool {
+	return slices.ContainsFunc(labels, func(other string) bool { return strings.EqualFold(other, label) })
+}
+
+// folders reads RUNNER_HOME and RUNNER_WORKDIR. What jobs leave in the latter is
+// removed, so it must not hold the runner itself.
+func (p *parser) folders() {
+	c := &p.config
+	c.Home, c.WorkDir = filepath.Clean(p.raw.Home), p.raw.WorkDir
+	if !filepath.IsAbs(c.Home) || c.Home == "/" || strings.ContainsFunc(c.Home, isControl) {
+		p.problem("RUNNER_HOME", "is "+quote(p.raw.Home)+", which is not the absolute path of a folder", "set it to the folder of config.sh, as in /home/runner")
+		return
+	}
+	work := c.WorkDir
+	if !filepath.IsAbs(work) {
+		work = filepath.Join(c.Home, work)
+		if !strings.HasPrefix(work, c.Home+"/") {
+			work = "/" // it leaves the runner's folder
+		}
+	}
+	if strings.HasPrefix(c.Home+"/", strings.TrimSuffix(filepath.Clean(work), "/")+"/") || strings.ContainsFunc(work, isControl) {
+		p.problem("RUNNER_WORKDIR", "is "+quote(c.WorkDir)+", which is no folder of its own", "set it to a folder below RUNNER_HOME, as in _work, or to an absolute one: it is emptied between jobs")
 	}
 }
 
@@ -146,14 +183,27 @@ func Architecture(goarch string) string {
 	return strings.ToUpper(goarch)
 }
 
-// allowed reads ALLOWED_REPOSITORIES.
+// allowed reads ALLOWED_REPOSITORIES. A list without rules would allow all, so
+// there must be one where the variable is set.
 func (p *parser) allowed() {
 	if p.raw.AllowedRepositories == "" {
 		return
 	}
-	list, bad := parseAllowList(p.raw.AllowedRepositories, p.config.Target)
+	const example = "write repositories with commas between them, as in acme/coach,acme/tool-*"
+	owner := ""
+	if kind := p.config.Target.Kind; kind == Organization || kind == Repository {
+		owner, _, _ = strings.Cut(p.config.Target.Name, "/")
+	}
+	list, bad := parseAllowList(p.raw.AllowedRepositories, owner)
 	for _, rule := range bad {
-		p.problem("ALLOWED_REPOSITORIES", "has "+quote(rule)+", which is neither a name nor owner/name", "write names of repositories with commas between them, as in coach,acme/tool-*")
+		if owner == "" && isPattern(rule) {
+			p.problem("ALLOWED_REPOSITORIES", "has "+quote(rule)+" without an owner, and GITHUB_ORGANIZATION does not tell it", "write OWNER/"+rule)
+			continue
+		}
+		p.problem("ALLOWED_REPOSITORIES", "has "+quote(rule)+", which is neither a name nor owner/name", example)
+	}
+	if len(list.rules) == 0 && len(bad) == 0 {
+		p.problem("ALLOWED_REPOSITORIES", "names no repository", example+", or remove it to allow all")
 	}
 	p.config.AllowedRepositories = list
 }
@@ -185,19 +235,29 @@ func (p *parser) notYet() {
 	}
 }
 
-// strangers warns of variables that are probably meant to be ours: another
-// image's names, and ours misspelt.
-func (p *parser) strangers() {
-	for _, name := range slices.Sorted(maps.Keys(p.set)) {
-		if ours, known := elsewhere[name]; known {
-			p.warn("%s is not a variable of org-runner: %s", name, ours)
-			continue
+// withoutEffect warns of what is set and changes nothing.
+func (p *parser) withoutEffect() {
+	c := &p.config
+	warn := func(reason string, variables ...string) {
+		for _, name := range variables {
+			if p.set[name] != "" {
+				p.warn("%s has no effect: %s", name, reason)
+			}
 		}
-		if IsOurs(name) || isOfficial(name) || !looksLikeOurs(name) {
-			continue
-		}
-		if best := Nearest(name, names); best != "" {
-			p.warn("%s is not a variable of org-runner: is %s meant?", name, best)
-		}
+	}
+	switch {
+	case c.Credentials.Kind == JITConfig:
+		warn("RUNNER_JITCONFIG decides it", "RUNNER_NAME", "RUNNER_NAME_SUFFIX", "RUNNER_GROUP", "LABELS", "NO_DEFAULT_LABELS", "DISABLE_AUTO_UPDATE")
+	case c.Target.Kind == Repository:
+		warn("runner groups belong to organizations and enterprises, and GITHUB_REPOSITORY is set", "RUNNER_GROUP")
+	}
+	if c.Credentials.Kind == JITConfig || c.Credentials.Kind == RegistrationToken {
+		warn("GitHub can be asked with GITHUB_TOKEN or an App only", "RUNNER_WATCHDOG")
+	}
+	if c.Registration == JIT && c.Credentials.Kind != JITConfig {
+		warn("with RUNNER_REGISTRATION=jit GitHub decides it", "DISABLE_AUTO_UPDATE")
+	}
+	if c.Watchdog > 0 && c.Watchdog < busyWatchdog {
+		p.warn("RUNNER_WATCHDOG is %s: GitHub takes 5000 requests in an hour of one user, for all runners together", short(c.Watchdog))
 	}
 }

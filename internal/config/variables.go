@@ -3,7 +3,6 @@ package config
 import (
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // raw is the environment as it comes: the one table of all variables. An empty
@@ -25,10 +24,10 @@ type raw struct {
 	ServerURL             string `env:"GITHUB_SERVER_URL" default:"https://github.com" desc:"GitHub Enterprise Server or NAME.ghe.com otherwise"`
 	APIURL                string `env:"GITHUB_API_URL" desc:"derived from the server's address unless set"`
 	Name                  string `env:"RUNNER_NAME" default:"ephemeral-org-runner" desc:"the runner's name; at most 64 characters with the suffix"`
-	NameSuffix            string `env:"RUNNER_NAME_SUFFIX" default:"hostname" desc:"what keeps replicas apart: hostname, random or none"`
+	NameSuffix            string `env:"RUNNER_NAME_SUFFIX" default:"hostname" desc:"what keeps replicas apart: hostname (shortened if it does not fit), random or none"`
 	Group                 string `env:"RUNNER_GROUP" default:"default" desc:"the runner group, by name"`
 	Labels                string `env:"LABELS" default:"self-hosted,Linux,X64,ephemeral,docker,org-runner" desc:"labels for runs-on, with commas; the architecture as it is; owner/name is allowed"`
-	NoDefaultLabels       string `env:"NO_DEFAULT_LABELS" default:"false" desc:"true: the runner adds no labels of its own"`
+	NoDefaultLabels       string `env:"NO_DEFAULT_LABELS" default:"false" desc:"true: only what LABELS says, whose default is then without self-hosted, Linux and X64"`
 	DisableAutoUpdate     string `env:"DISABLE_AUTO_UPDATE" default:"false" desc:"true: the runner does not update itself; rebuild the image within 30 days of a release"`
 	Ephemeral             string `env:"EPHEMERAL" default:"true" desc:"one job, then out; false: job after job in the same container"`
 	Registration          string `env:"RUNNER_REGISTRATION" default:"config" desc:"config (config.sh) or jit (just-in-time, one call)"`
@@ -39,8 +38,8 @@ type raw struct {
 	StopGrace             string `env:"RUNNER_STOP_GRACE" default:"10s" desc:"what the engine gives between SIGTERM and SIGKILL, 1s to 6h"`
 	OnReuse               string `env:"RUNNER_ON_REUSE" default:"reset" desc:"in a container that has run before: reset what jobs wrote, or refuse to start"`
 	User                  string `env:"RUNNER_USER" default:"runner" desc:"whose uid config.sh and run.sh get when the container is started as root"`
-	Watchdog              string `env:"RUNNER_WATCHDOG" default:"5m" desc:"how often an idle runner asks GitHub whether it is still there; 0: never"`
-	PruneAge              string `env:"RUNNER_PRUNE_AGE" default:"2m" desc:"time between the two sightings of prune"`
+	Watchdog              string `env:"RUNNER_WATCHDOG" default:"5m" desc:"how often an idle runner asks GitHub whether it is still there, 1s to 24h; 0: never"`
+	PruneAge              string `env:"RUNNER_PRUNE_AGE" default:"2m" desc:"time between the two sightings of prune, 1s to 24h"`
 	Records               string `env:"RUNNER_RECORDS" desc:"file of job records (JSON Lines)"`
 	MetricsAddr           string `env:"METRICS_ADDR" desc:"address of /metrics, /healthz and /readyz, as in :9100"`
 	LogLevel              string `env:"LOG_LEVEL" default:"info" desc:"trace, debug, info, warn or error"`
@@ -63,7 +62,7 @@ func Variables() []Variable {
 		table[i] = Variable{
 			Name:        field.Tag.Get("env"),
 			Default:     field.Tag.Get("default"),
-			Description: strings.ReplaceAll(field.Tag.Get("desc"), `\n`, "\\n"),
+			Description: field.Tag.Get("desc"),
 			Secret:      field.Tag.Get("secret") == "true",
 		}
 	}

@@ -225,6 +225,22 @@ func (s *Server) AddApp(app App) {
 	})
 }
 
+// Install installs an App for an account or a repository and returns the
+// installation's id.
+func (s *Server) Install(app, account string) int64 {
+	var id int64
+	s.change(func() {
+		id = s.id()
+		s.installations[id] = app
+		for _, a := range s.apps {
+			if a.ID == app {
+				a.Installations[account] = id
+			}
+		}
+	})
+	return id
+}
+
 // RegistrationToken hands out a ready registration token, as an operator would
 // copy it from the settings page.
 func (s *Server) RegistrationToken(scope string) string {

@@ -185,7 +185,9 @@ func TestRunnersProcessIsKilled(t *testing.T) {
 			if row.busy {
 				l = withJob(w, "sleep 2")
 				w.started("run")
-				w.poll("the worker", func() bool { return strings.Contains(strings.Join(processes(w.home), "\n"), "Runner.Worker spawnclient") })
+				w.poll("the worker", func() bool {
+					return strings.Contains(strings.Join(processes(w.home), "\n"), "Runner.Worker spawnclient")
+				})
 			} else {
 				l = w.start()
 				w.untilOnline()

@@ -1,0 +1,87 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/virtuoso902/org-runner/internal/config"
+)
+
+// root is the module's.
+const root = "../.."
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// .env.example names every variable once, in the table's order, with its
+// description and its default, and is what docker's parsers take.
+func TestEnvExampleIsTheTable(t *testing.T) {
+	var want, got []string
+	for _, v := range config.Variables() {
+		want = append(want, v.Description, v.Name+"="+v.Default)
+	}
+	lines := strings.Split(strings.TrimSpace(read(t, ".env.example")), "\n")
+	for _, line := range lines[3:] {
+		got = append(got, strings.TrimPrefix(strings.TrimPrefix(line, "#"), " "))
+	}
+	if !slices.Equal(got, want) {
+		for i := range min(len(got), len(want)) {
+			if got[i] != want[i] {
+				t.Errorf("line %d: %q, want %q", i+4, got[i], want[i])
+			}
+		}
+		t.Errorf("%d lines, want %d", len(got), len(want))
+	}
+	// With all defaults written out and a token it parses to the same thing.
+	environ := []string{}
+	for _, line := range lines {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && config.IsOurs(name) {
+			environ = append(environ, name+"="+value)
+		}
+	}
+	if c := parse(t, append(environ, token, organization)...); c.Name != "ephemeral-org-runner-3f2a9c" {
+		t.Errorf("parsed %+v", c)
+	}
+}
+
+func TestComposePassesEveryVariable(t *testing.T) {
+	text := read(t, "docker-compose.yml")
+	for _, name := range config.Names() {
+		if !regexp.MustCompile(`(?m)^      ` + name + `: \$\{` + name + `:-`).MatchString(text) {
+			t.Errorf("%s is not passed", name)
+		}
+	}
+	for _, match := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(text, -1) {
+		if !config.IsOurs(match[1]) {
+			t.Errorf("%s is passed and is no variable of ours", match[1])
+		}
+	}
+}
+
+func TestManualAndReadmeNameEveryVariable(t *testing.T) {
+	manual, readme := read(t, "main.go"), read(t, "README.md")
+	for _, v := range config.Variables() {
+		if !regexp.MustCompile(`\b` + v.Name + `\b`).MatchString(manual) {
+			t.Errorf("the manual in main.go does not name %s", v.Name)
+		}
+		row := "| `" + v.Name + "` |"
+		if !strings.Contains(readme, row) || v.Default != "" && !strings.Contains(readme, row+" `"+v.Default+"` |") {
+			t.Errorf("README.md has no row %s with the default %q", v.Name, v.Default)
+		}
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\|").FindAllStringSubmatch(readme, -1) {
+		if !config.IsOurs(match[1]) {
+			t.Errorf("README.md has a row for %s, which is no variable of ours", match[1])
+		}
+	}
+}

@@ -1,0 +1,306 @@
+//go:build linux
+
+package containers
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
+)
+
+func TestTheImage(t *testing.T) {
+	needEngine(t)
+	out, err := try(docker, "run", "--rm", "--entrypoint", "stat", image, "-c", "%U:%G %a %n", "/usr/local/bin/org-runner", "/usr/local/lib/org-runner/job-started.sh", "/run/org-runner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "root:root 711 /usr/local/bin/org-runner\nroot:root 755 /usr/local/lib/org-runner/job-started.sh\nrunner:root 755 /run/org-runner"
+	if out != want {
+		t.Errorf("the files are\n%s\nwant\n%s", out, want)
+	}
+	if out, err = try(docker, "run", "--rm", image, "version"); err != nil || !strings.HasPrefix(out, "org-runner test\n") || !strings.Contains(out, "2.336.0") {
+		t.Errorf("version: %s, %v", out, err)
+	}
+	if out, err = try(docker, "run", "--rm", "--user", "root", "--entrypoint", "ldd", image, "/usr/local/bin/org-runner"); err == nil || !strings.Contains(out, "not a dynamic executable") {
+		t.Errorf("ldd says %s", out)
+	}
+}
+
+func TestStopIdle(t *testing.T) {
+	for _, user := range []string{"runner", "root"} {
+		t.Run(user, func(t *testing.T) {
+			o := newOrganization(t)
+			c := o.run("--user", user)
+			o.online(1)
+			began := time.Now()
+			c.do("stop", c.id)
+			t.Logf("docker stop of an idle container took %s", time.Since(began).Round(time.Millisecond))
+			if code := c.wait(); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+			o.none()
+		})
+	}
+}
+
+// Four seconds fit into docker's default of ten.
+func TestStopBusyWithTime(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "sleep 4; echo finished")
+	c := o.run()
+	o.running(job)
+	c.do("stop", c.id)
+	if j := github.Job(job); j.Result != "success" || !strings.Contains(j.Log, "finished") {
+		t.Errorf("the job: %+v", j)
+	}
+	if code := c.wait(); code != "0" {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
+}
+
+func TestStopBusyWithoutTime(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "trap 'echo interrupted; exit 1' INT; sleep 600 & wait")
+	c := o.run()
+	o.running(job)
+	time.Sleep(time.Second) // the step's trap is set by then; nothing outside tells
+	c.do("stop", c.id)
+	if j := github.Job(job); !j.Shutdown || !strings.Contains(j.Log, "interrupted") {
+		t.Errorf("the job: %+v", j)
+	}
+	if code := c.wait(); code != "0" {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
+}
+
+func TestKilledContainerIsRepaired(t *testing.T) {
+	o := newOrganization(t)
+	c := o.run()
+	o.online(1)
+	before := o.runners()[0]
+	c.do("kill", "-s", "KILL", c.id)
+	c.wait()
+	job := o.enqueue("coach", "true")
+	c.do("start", c.id)
+	if j := o.completed(job); j.Result != "success" || j.RunnerID == before.ID {
+		t.Errorf("the job: %+v", j)
+	}
+	c.wait()
+	o.none()
+}
+
+func TestWrongToken(t *testing.T) {
+	o := newOrganization(t)
+	c := o.run("-e", "GITHUB_TOKEN=ghp_wrong-one")
+	if code := c.wait(); code != "77" {
+		t.Errorf("exit code %s", code)
+	}
+	if logs := c.logs(); !strings.Contains(logs, "the token is wrong, expired or revoked") || strings.Contains(logs, "ghp_wrong-one") {
+		t.Errorf("the log says\n%s", logs)
+	}
+}
+
+// poison writes wherever a job can write; check looks for it in the next job.
+const (
+	poison = `echo poison > ~/.bash_profile; echo poison >> ~/.bashrc; git config --global user.name poison
+echo poison > /tmp/poison; echo poison > /var/tmp/poison; echo poison > /dev/shm/poison
+mkdir -p "$RUNNER_TOOL_CACHE/node"; echo poison > "$RUNNER_TOOL_CACHE/node/poison"
+sudo -n sh -c 'mkdir -p /home/runner/_work/rooted/deep; echo poison > /home/runner/_work/rooted/deep/poison; chmod 700 /home/runner/_work/rooted; echo poison > /tmp/rooted'
+setsid sleep 1000 > /dev/null 2>&1 &`
+	check = `found=$(sudo -n grep -rls poison /home/runner /tmp /var/tmp /dev/shm --exclude-dir=_temp --exclude-dir=_diag | grep -v "^$0" || true)
+if [ -n "$found" ]; then echo "POISONED $found"; exit 1; fi
+if pgrep -f 'sleep 1000' > /dev/null 2>&1; then echo "a daemon lives"; exit 1; fi
+if ps ax 2>/dev/null | grep -q '[s]leep 1000'; then echo "a daemon lives"; exit 1; fi
+test -x /home/runner/config.sh`
+)
+
+func TestRestartedContainerIsClean(t *testing.T) {
+	for _, user := range []string{"runner", "root"} {
+		t.Run(user, func(t *testing.T) {
+			o := newOrganization(t)
+			first := o.enqueue("coach", poison)
+			c := o.run("--user", user, "--restart", "unless-stopped")
+			if j := o.completed(first); j.Result != "success" {
+				t.Fatalf("the poisoning job: %+v", j)
+			}
+			second := o.enqueue("mcp", check)
+			if j := o.completed(second); j.Result != "success" {
+				t.Errorf("the next job: %s", j.Log)
+			}
+			c.do("stop", c.id)
+			o.none()
+		})
+	}
+}
+
+func TestReuseRefused(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "true")
+	c := o.run("-e", "RUNNER_ON_REUSE=refuse")
+	o.completed(job)
+	if code := c.wait(); code != "0" {
+		t.Errorf("first exit code %s", code)
+	}
+	c.do("start", c.id)
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "RUNNER_ON_REUSE is refuse") {
+		t.Errorf("second exit code %s", code)
+	}
+	o.none()
+}
+
+func TestJobThatChangesTheRunnerEndsTheContainer(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "echo '# poison' >> /home/runner/run.sh")
+	c := o.run()
+	o.completed(job)
+	c.wait()
+	c.do("start", c.id)
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "a job has changed /home/runner/run.sh") {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
+}
+
+func TestAllowedRepositories(t *testing.T) {
+	o := newOrganization(t)
+	hook := filepath.Join(t.TempDir(), "own.sh")
+	if err := os.WriteFile(hook, []byte("echo the operator\\'s own hook\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-e", "ALLOWED_REPOSITORIES=mcp", "-v", hook + ":/own.sh:ro", "-e", "ACTIONS_RUNNER_HOOK_JOB_STARTED=/own.sh"}
+	refused := o.enqueue("coach", "echo ran anyway")
+	c := o.run(args...)
+	j := o.completed(refused)
+	if j.Result != "failure" || strings.Contains(j.Log, "ran anyway") || !strings.Contains(j.Log, o.name+"/coach may not run") || !strings.Contains(j.Log, o.name+"/mcp") {
+		t.Errorf("the job of another repository: %+v", j)
+	}
+	c.wait()
+	admitted := o.enqueue("mcp", "echo ran")
+	c = o.run(args...)
+	if j := o.completed(admitted); j.Result != "success" || !strings.Contains(j.Log, "the operator's own hook") || !strings.Contains(j.Log, "ran") {
+		t.Errorf("the job of its own: %+v", j)
+	}
+	c.wait()
+	o.none()
+}
+
+func TestReadOnlyContainer(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "true")
+	// The runner's folder has to be writable: a volume, filled from the image.
+	c := o.run("--read-only", "--tmpfs", "/tmp:exec", "--tmpfs", "/run/org-runner:uid=1001", "-v", "/home/runner")
+	if j := o.completed(job); j.Result != "success" {
+		t.Errorf("the job: %+v", j)
+	}
+	if code := c.wait(); code != "0" {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
+}
+
+// What the engine says of the container's health, with the reason.
+func TestHealth(t *testing.T) {
+	o := newOrganization(t)
+	c := o.run("--health-interval", "1s")
+	o.online(1)
+	for deadline := time.Now().Add(patience); c.inspect("{{.State.Health.Status}}") != "healthy"; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never healthy: %s", c.inspect("{{json .State.Health}}"))
+		}
+	}
+	if health := c.inspect("{{json .State.Health.Log}}"); !strings.Contains(health, "idle for") {
+		t.Errorf("the health log says %s", health)
+	}
+	if out := c.do("exec", c.id, "org-runner", "status"); !strings.Contains(out, "idle") || !strings.Contains(out, "ephemeral-org-runner-") {
+		t.Errorf("status says\n%s", out)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
+// The hostile job finds no secret, however it was given; against a weakened
+// image the same program finds some. Where it may, it looks as root too.
+func TestHostileJob(t *testing.T) {
+	needEngine(t)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(goodToken+"\n"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	key, app := newApp(t)
+	for _, row := range []struct {
+		name, image string
+		sudo, weak  bool
+		args        []string
+	}{
+		{"token", image, true, false, nil},
+		{"token with JIT", image, true, false, []string{"-e", "RUNNER_REGISTRATION=jit"}},
+		{"App", image, true, false, []string{"-e", "GITHUB_TOKEN=", "-e", "GITHUB_APP_ID=" + app, "-e", "GITHUB_APP_PRIVATE_KEY=" + key}},
+		// Root's file and root's processes are out of reach for a job without sudo.
+		{"file, as root", image, false, false, []string{"--user", "root", "-v", file + ":/run/secrets/token:ro", "-e", "GITHUB_TOKEN_FILE=/run/secrets/token"}},
+		{"weakened", weakImage, true, true, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			o := newOrganization(t)
+			installApp(o.name)
+			c := o.runImage(row.image, row.args...)
+			o.online(1)
+			secrets := masked(append(github.Secrets(), keyLines(key)...))
+			script := "hostile 10 " + secrets
+			if row.sudo {
+				script += "; sudo -n hostile 3 " + secrets
+			}
+			job := o.enqueue("coach", script)
+			o.running(job)
+			// Processes that get the whole configuration come and go meanwhile.
+			for github.Job(job).Status == "in_progress" {
+				_, _ = try(docker, "exec", c.id, "org-runner", "healthcheck")
+				_, _ = try(docker, "exec", c.id, "org-runner", "status")
+			}
+			log := github.Job(job).Log
+			if !strings.Contains(log, "as uid 1001") || row.sudo && !strings.Contains(log, "as uid 0") {
+				t.Fatalf("the hostile program did not run: %s", log)
+			}
+			if strings.Contains(log, "FOUND") != row.weak {
+				t.Errorf("the hostile job says\n%s", log)
+			}
+			c.wait()
+			for _, secret := range github.Secrets() {
+				if strings.Contains(c.logs(), secret) {
+					t.Error("the log holds a secret")
+				}
+			}
+			o.none()
+		})
+	}
+}
+
+// newApp makes a GitHub App, and returns its key as an env file has it.
+func newApp(t *testing.T) (key, id string) {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+	github.AddApp(githubtest.App{ID: "4711", Key: &private.PublicKey, Installations: map[string]int64{},
+		Permissions: map[string]string{"organization_self_hosted_runners": "write"}})
+	return strings.ReplaceAll(string(text), "\n", `\n`), "4711"
+}
+
+func installApp(organization string) { github.Install("4711", organization) }
+
+// keyLines are the parts of a key that would give it away.
+func keyLines(key string) []string {
+	lines := strings.Split(key, `\n`)
+	return lines[1 : len(lines)-2]
+}
