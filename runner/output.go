@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -220,12 +219,3 @@ func (p *pump) finish() {
 // pipeCapacity is the most that an unprivileged process can have in a pipe, in
 // bytes (pipe(7), /proc/sys/fs/pipe-max-size).
 const pipeCapacity = 1 << 20
-
-// exitCode turns the text of an unknownCode line into the code.
-func (l line) exitCode() int {
-	code, err := strconv.Atoi(l.text)
-	if err != nil {
-		return -1
-	}
-	return code
-}

@@ -107,7 +107,6 @@ type limit struct {
 	window     time.Duration
 	status     int
 	retryAfter bool
-	primary    bool
 	began      time.Time
 	used       int
 }

@@ -309,3 +309,14 @@ func (s *Server) verifyJWT(text string) (App, response) {
 	}
 	return bad("A JSON web token could not be decoded")
 }
+
+// JITConfig hands out a ready JIT configuration, as a script of an operator's
+// would request it.
+func (s *Server) JITConfig(scope, name string, labels ...string) string {
+	body, _ := json.Marshal(map[string]any{"name": name, "runner_group_id": 1, "labels": labels, "work_folder": "_work"})
+	var answer response
+	s.change(func() { answer = s.jitConfig(request{body: body}, s.scopes[strings.ToLower(scope)]) })
+	content, _ := answer.body.(map[string]any)
+	config, _ := content["encoded_jit_config"].(string)
+	return config
+}

@@ -63,7 +63,6 @@ type Runner struct {
 	credential string    // what its listener shows; replaced with the registration
 	busyUntil  time.Time // GitHub calls it busy until then, whatever runs
 	session    *session
-	lastSeen   time.Time
 }
 
 // session is a listener's connection.

@@ -168,9 +168,7 @@ func (l *listener) listen() int {
 			return 0
 		case isStatus(err, http.StatusNotFound):
 			if l.behaviour.Ghost {
-				select {
-				case <-l.stop.Done():
-				}
+				<-l.stop.Done()
 				continue
 			}
 			return l.deleted()
