@@ -50,9 +50,13 @@ func (l *Life) leave(reason error) error {
 		reason = stopCause{signal}
 	}
 	if left != nil {
-		left = fmt.Errorf("%w: runner %q may still be registered: %w: the next start in this container removes it, or: org-runner prune", ErrUnclean, l.name, left)
+		left = fmt.Errorf("%w: runner %q may still be registered: %w: the next start in this container removes it, or remove it in the settings under Actions, Runners", ErrUnclean, l.name, left)
+		if reason == nil {
+			return left
+		}
+		return fmt.Errorf("%w (%w)", left, reason)
 	}
-	return errors.Join(left, reason)
+	return reason
 }
 
 // mayBeRegistered tells whether GitHub may have a runner of ours. A listener

@@ -156,11 +156,13 @@ func (s *scanner) report(text []byte) {
 	if len(text) > longestLine {
 		return
 	}
-	if len(text) > 1 {
-		s.last.set(text)
-	}
-	if l := parseLine(text); l.what != nothing {
+	l := parseLine(text)
+	if l.what != nothing {
 		s.found(l)
+	}
+	// What run.sh says of an end is no cause.
+	if len(text) > 1 && (l.what == nothing || l.what == noSuchGroup) && !bytes.HasPrefix(text, []byte("Exiting runner")) {
+		s.last.set(text)
 	}
 }
 

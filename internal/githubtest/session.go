@@ -54,21 +54,31 @@ func (s *Server) connected(r *Runner) bool {
 func (s *Server) sweep(now time.Time) (changed bool) {
 	for _, r := range s.runners {
 		if r.session == nil {
+			if r.Busy && !r.ended.IsZero() && now.Sub(r.ended) > s.options.LostAfter {
+				s.lose(r, now)
+				changed = true
+			}
 			continue
 		}
 		if online := s.connected(r); online != r.Online {
 			r.Online, changed = online, true
 		}
 		if r.Busy && r.session.polls == 0 && now.Sub(r.session.lastEnd) > s.options.LostAfter {
-			for _, j := range s.jobs {
-				if j.RunnerID == r.ID && j.Status == "in_progress" {
-					j.Status, j.Result, j.Lost, j.Completed = "completed", "failure", true, now
-				}
-			}
-			r.Busy, changed = false, true
+			s.lose(r, now)
+			changed = true
 		}
 	}
 	return changed
+}
+
+// lose gives up the job of a runner that is heard of no more.
+func (s *Server) lose(r *Runner, now time.Time) {
+	for _, j := range s.jobs {
+		if j.RunnerID == r.ID && j.Status == "in_progress" {
+			j.Status, j.Result, j.Lost, j.Completed = "completed", "failure", true, now
+		}
+	}
+	r.Busy = false
 }
 
 // handleRunner is the runner's own protocol with GitHub, in our words.
@@ -137,7 +147,7 @@ func (s *Server) runnerCall(q request) response {
 		return response{status: http.StatusOK, body: map[string]any{"session": r.session.id}}
 	case "runner:end-session":
 		if r.session != nil && r.session.id == in.Session {
-			r.session, r.Online = nil, false
+			r.session, r.Online, r.ended = nil, false, time.Now()
 		}
 		return response{status: http.StatusNoContent}
 	case "runner:finish":
@@ -245,7 +255,9 @@ func (s *Server) news(r *Runner, in runnerRequest) response {
 			}
 			continue
 		}
-		if j.Status != "queued" || r.Busy || !serves(r, j) {
+		// A job whose message was lost on the way is delivered again.
+		again := j.Status == "in_progress" && j.RunnerID == r.ID
+		if !again && (j.Status != "queued" || r.Busy || !serves(r, j)) {
 			continue
 		}
 		j.Status, j.Started, j.RunnerID, j.RunnerName = "in_progress", time.Now(), r.ID, r.Name

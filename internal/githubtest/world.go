@@ -63,6 +63,7 @@ type Runner struct {
 	credential string    // what its listener shows; replaced with the registration
 	busyUntil  time.Time // GitHub calls it busy until then, whatever runs
 	session    *session
+	ended      time.Time // of its last session
 }
 
 // session is a listener's connection.

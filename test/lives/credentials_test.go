@@ -59,8 +59,10 @@ func TestCredentialsMatrix(t *testing.T) {
 		"App file": func(w *world, _ string) []string {
 			return []string{"GITHUB_APP_ID=Iv1.app", "GITHUB_APP_PRIVATE_KEY_FILE=" + w.secretFile(w.addApp()), "GITHUB_APP_INSTALLATION_ID=99"}
 		},
-		"registration token":      func(w *world, scope string) []string { return []string{"RUNNER_TOKEN=" + w.RegistrationToken(scope)} },
-		"registration token file": func(w *world, scope string) []string { return []string{"RUNNER_TOKEN_FILE=" + w.secretFile(w.RegistrationToken(scope))} },
+		"registration token": func(w *world, scope string) []string { return []string{"RUNNER_TOKEN=" + w.RegistrationToken(scope)} },
+		"registration token file": func(w *world, scope string) []string {
+			return []string{"RUNNER_TOKEN_FILE=" + w.secretFile(w.RegistrationToken(scope))}
+		},
 		"JIT configuration": func(w *world, scope string) []string {
 			return []string{"RUNNER_JITCONFIG=" + w.JITConfig(scope, "ready", "self-hosted")}
 		},
