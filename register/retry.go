@@ -2,8 +2,6 @@ package register
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,56 +10,166 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
-// The waits between attempts: full jitter over an exponential bound, the
-// schedule with the fewest collisions when a fleet starts in the same second.
+// The waits between attempts. What fails by itself (network, 5xx) is tried again
+// with full jitter below an exponential bound, the schedule with the fewest
+// collisions when a fleet starts in the same second.
 const (
-	firstWait   = 500 * time.Millisecond
-	longestWait = time.Minute
-	// secondaryWait is the least wait after a secondary rate limit that names no
-	// time ("at least one minute", then exponentially longer).
+	shortestWait = 50 * time.Millisecond
+	firstWait    = 500 * time.Millisecond
+	longestWait  = time.Minute
+	// secondaryWait is the least wait after a rate limit that names no time:
+	// GitHub wants at least one minute, then exponentially longer ones.
 	secondaryWait        = time.Minute
 	longestSecondaryWait = 16 * time.Minute
+	// longestTold bounds a wait that an answer names; it only keeps arithmetic
+	// from overflowing.
+	longestTold = 24 * time.Hour
 )
 
-// tries is what one call remembers between its attempts.
+// tries is the retry policy of one call, and what it remembers between the
+// attempts.
 type tries struct {
 	method, path string
-	failed       int
-	secondary    int    // secondary rate limits in a row
-	reason       string // of the last failure
-	ended        error  // why no further attempt is made, when that was ours to decide
+	log          zerolog.Logger
+	failed       int // attempts
+	limited      int // rate limits in a row
+	last         verdict
+	wait         time.Duration // before the next attempt
+	over         bool          // no further attempt fits into the budget
 }
 
-type triesKey struct{}
-
-// give turns the end of a call without a good answer into its error: the reason
-// of a stop, or that GitHub could not be reached in time.
-func (t *tries) give(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return context.Cause(ctx)
+// check decides after each attempt (a retryablehttp.CheckRetry). A wait that
+// would outlast the call's budget is not begun.
+func (t *tries) check(ctx context.Context, response *http.Response, err error) (bool, error) {
+	v := judge(response, err)
+	if !v.transient {
+		return false, nil
 	}
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		return fmt.Errorf("%w, and the time for it is over: %w", ErrUnreachable, err)
+	t.failed, t.last = t.failed+1, v
+	if ctx.Err() != nil {
+		return false, ctx.Err()
 	}
-	if bad := certificateProblem(err); bad != nil {
-		return bad
+	left := time.Duration(1<<63 - 1)
+	if deadline, ok := ctx.Deadline(); ok {
+		left = time.Until(deadline) - shortestAttempt
 	}
-	reason := t.reason
-	if reason == "" {
-		reason = printable(plain(err).Error())
+	if t.wait, t.over = t.next(v, left); t.over {
+		return false, nil
 	}
-	return fmt.Errorf("%w: %s %s, tried %s: %s: check this container's network, HTTPS_PROXY and GITHUB_API_URL, and githubstatus.com",
-		ErrUnreachable, t.method, t.path, times(t.failed), reason)
+	t.log.Warn().Str("call", t.method+" "+t.path).Str("reason", v.reason()).Int("attempt", t.failed).
+		Dur("wait", t.wait.Round(time.Millisecond)).Msg("GitHub is asked again")
+	return true, nil
 }
 
-func times(n int) string {
-	if n == 1 {
-		return "once"
+// backoff is the wait that check has chosen (a retryablehttp.Backoff).
+func (t *tries) backoff(time.Duration, time.Duration, int, *http.Response) time.Duration {
+	return t.wait
+}
+
+// next draws the wait before the next attempt; over is true if none fits into
+// what is left. A wait that GitHub has named is kept, and some of it added at
+// random, the more the more often: a fleet that was refused together must not
+// come back together.
+func (t *tries) next(v verdict, left time.Duration) (wait time.Duration, over bool) {
+	if !v.limited {
+		t.limited = 0
+		if v.named {
+			return draw(v.told, v.told*3/2+time.Second, left)
+		}
+		return draw(shortestWait, min(firstWait<<min(t.failed-1, 10), longestWait), left)
 	}
-	return fmt.Sprintf("%d times", n)
+	t.limited++
+	if v.named && v.told > 0 {
+		spread := v.told/2 + time.Second
+		return draw(v.told, v.told+min(spread<<min(t.limited-1, 3), max(spread, longestWait)), left)
+	}
+	least := min(secondaryWait<<min(t.limited-1, 4), longestSecondaryWait)
+	if least >= left {
+		least = secondaryWait // rather too early than never
+	}
+	return draw(least, least*2, left)
+}
+
+// draw is a random time from least up to most, or up to what is left; over if
+// not even the least fits.
+func draw(least, most, left time.Duration) (wait time.Duration, over bool) {
+	if least >= left {
+		return 0, true
+	}
+	return least + rand.N(max(min(most, left)-least, 1)), false
+}
+
+// verdict is what one attempt's outcome means for the next.
+type verdict struct {
+	transient bool
+	limited   bool          // by a rate limit
+	named     bool          // GitHub has named the time to wait
+	told      time.Duration // that time
+	status    int           // 0: there was no answer
+	message   string
+	requestID string
+}
+
+func (v verdict) reason() string {
+	if v.status == 0 {
+		return v.message
+	}
+	return fmt.Sprintf("%d %s", v.status, v.message)
+}
+
+// judge knows what is transient: the network, 5xx, 408, and rate limits, which
+// come as 429 or as 403, with headers or with nothing but their message.
+func judge(response *http.Response, err error) verdict {
+	if err != nil {
+		return verdict{transient: !errors.Is(err, ErrConfiguration), message: printable(plain(err).Error())}
+	}
+	if response.StatusCode < 400 {
+		return verdict{}
+	}
+	a := whole(response)
+	v := verdict{status: a.status, requestID: a.requestID()}
+	v.message, _ = message(a)
+	v.told, v.named = told(a.header, a.clock())
+	switch {
+	case a.status == http.StatusTooManyRequests, a.status == http.StatusForbidden:
+		v.limited = a.status == http.StatusTooManyRequests || v.named || isLimit(v.message)
+		v.transient = v.limited
+	case a.status == http.StatusRequestTimeout, a.status >= 500 && a.status != http.StatusNotImplemented:
+		v.transient = true
+	}
+	return v
+}
+
+// isLimit recognises a rate limit whose answer has no header for it. GitHub also
+// locks out for some minutes, good credentials too, after many bad logins.
+func isLimit(message string) bool {
+	message = strings.ToLower(message)
+	for _, sign := range []string{"secondary rate limit", "rate limit exceeded", "abuse detection", "login attempts exceeded"} {
+		if strings.Contains(message, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// told reads Retry-After (seconds or a date) and, when nothing remains of the
+// primary limit, x-ratelimit-reset. now is GitHub's clock: ours may be wrong.
+func told(header http.Header, now time.Time) (wait time.Duration, named bool) {
+	after := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(after, 10, 32); err == nil {
+		wait, named = time.Duration(seconds)*time.Second, true
+	} else if date, err := http.ParseTime(after); err == nil {
+		wait, named = date.Sub(now), true
+	} else if header.Get("X-Ratelimit-Remaining") == "0" {
+		if reset, err := strconv.ParseInt(header.Get("X-Ratelimit-Reset"), 10, 64); err == nil {
+			wait, named = time.Unix(reset, 0).Sub(now), true
+		}
+	}
+	return min(max(wait, 0), longestTold), named
 }
 
 // plain takes the address off a transport error: the path is named already.
@@ -73,131 +181,29 @@ func plain(err error) error {
 	return err
 }
 
-// certificateProblem is a TLS failure that no further attempt can mend.
-func certificateProblem(err error) error {
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
+// failure is the error of a call that ended without GitHub's last word.
+func (t *tries) failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	var e *Error // of the transport
+	if errors.As(err, &e) {
+		e.Method, e.Path = t.method, t.path
+		return e
+	}
+	e = &Error{Method: t.method, Path: t.path, Tries: t.failed, Kind: ErrUnreachable,
+		Status: t.last.status, Message: t.last.message, RequestID: t.last.requestID}
 	switch {
-	case errors.As(err, &authority):
-		return fmt.Errorf("%w: the server's certificate is signed by an authority that this container does not know: set SSL_CERT_FILE to a file with that authority's certificate", ErrConfiguration)
-	case errors.As(err, &host):
-		return fmt.Errorf("%w: the server's certificate is for another name: %w: correct GITHUB_SERVER_URL or GITHUB_API_URL", ErrConfiguration, host)
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Errorf("%w: the server's certificate is not valid now: check this machine's clock, then the server", ErrConfiguration)
-	}
-	return nil
-}
-
-// checkRetry decides after each attempt, and waits before it says yes: how long
-// depends on the answer, and a wait that would outlast the budget is not begun.
-func (c *Client) checkRetry(ctx context.Context, response *http.Response, err error) (bool, error) {
-	state, _ := ctx.Value(triesKey{}).(*tries)
-	if ctx.Err() != nil {
-		return false, ctx.Err()
-	}
-	if err != nil && certificateProblem(err) != nil {
-		return false, err
-	}
-	verdict := judge(response, err, time.Now())
-	if !verdict.retry {
-		return false, nil
-	}
-	state.failed++
-	state.reason = verdict.reason
-	wait := state.wait(verdict)
-	if deadline, ok := ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
-		state.ended = context.DeadlineExceeded
-		return false, err
-	}
-	c.options.Log.Warn().Str("call", state.method+" "+state.path).Str("reason", verdict.reason).Int("attempt", state.failed).
-		Dur("wait", wait.Round(time.Millisecond)).Msg("GitHub is asked again")
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true, nil
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-}
-
-// verdict is what one attempt's outcome means for the next.
-type verdict struct {
-	retry     bool
-	reason    string
-	obey      time.Duration // GitHub's own word on the wait
-	secondary bool          // a secondary rate limit without any word on the wait
-}
-
-// judge knows what is transient: the network, 5xx, 408, and rate limits, which
-// come as 429 or as 403, with headers or with nothing but their message.
-func judge(response *http.Response, err error, now time.Time) verdict {
-	if err != nil {
-		return verdict{retry: true, reason: printable(plain(err).Error())}
-	}
-	reason := fmt.Sprintf("GitHub answered %d", response.StatusCode)
-	switch status := response.StatusCode; {
-	case status == http.StatusTooManyRequests, status == http.StatusForbidden:
-		wait, told := told(response.Header, now)
-		secondary := strings.Contains(strings.ToLower(messageOf(response)), "secondary rate limit")
-		switch {
-		case told:
-			return verdict{retry: true, reason: "rate limit: " + reason, obey: wait}
-		case secondary, status == http.StatusTooManyRequests:
-			return verdict{retry: true, reason: "secondary rate limit: " + reason, secondary: true}
+	case t.last.limited:
+		e.Kind = errLimited
+		if t.last.named {
+			e.Message += fmt.Sprintf("; it asks to wait %s, longer than there is time", t.last.told.Round(time.Second))
 		}
-		return verdict{}
-	case status == http.StatusRequestTimeout, status >= 500 && status != http.StatusNotImplemented:
-		wait, _ := told(response.Header, now)
-		return verdict{retry: true, reason: reason, obey: wait}
+		e.Remedy = "start fewer runners at once, or give this fleet credentials of its own: limits are counted for each user and each App"
+	case t.last.status != 0:
+		e.Remedy = "see githubstatus.com, or ask who runs the server, and try again"
+	default:
+		e.Remedy = "check this container's network, HTTPS_PROXY and GITHUB_API_URL, and githubstatus.com"
 	}
-	return verdict{}
-}
-
-// told reads Retry-After (seconds or a date) and, when nothing remains of the
-// primary limit, x-ratelimit-reset.
-func told(header http.Header, now time.Time) (time.Duration, bool) {
-	if after := header.Get("Retry-After"); after != "" {
-		if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
-			return time.Duration(seconds) * time.Second, true
-		}
-		if date, err := http.ParseTime(after); err == nil {
-			return max(date.Sub(now), 0), true
-		}
-	}
-	if header.Get("X-Ratelimit-Remaining") == "0" {
-		if reset, err := strconv.ParseInt(header.Get("X-Ratelimit-Reset"), 10, 64); err == nil {
-			return max(time.Unix(reset, 0).Sub(now), 0), true
-		}
-	}
-	return 0, false
-}
-
-// wait is the time before the next attempt. A wait that GitHub has named is
-// kept, and a part of it added at random: a fleet that was refused together
-// must not come back together.
-func (t *tries) wait(v verdict) time.Duration {
-	if v.secondary {
-		t.secondary++
-		least := min(secondaryWait<<min(t.secondary-1, 4), longestSecondaryWait)
-		return least + rand.N(least/2)
-	}
-	t.secondary = 0
-	if v.obey > 0 {
-		return v.obey + rand.N(v.obey/2+time.Second)
-	}
-	return rand.N(min(firstWait<<min(t.failed-1, 10), longestWait)) + time.Millisecond
-}
-
-// messageOf reads GitHub's message without using up the body, which attempts
-// has put into memory.
-func messageOf(response *http.Response) string {
-	body, ok := response.Body.(interface{ Bytes() []byte })
-	if !ok {
-		return ""
-	}
-	var content struct{ Message string }
-	_ = json.Unmarshal(body.Bytes(), &content)
-	return content.Message
+	return e
 }

@@ -83,7 +83,7 @@ type JITConfig struct {
 	// Public is the configuration without its secret files, in the form that
 	// ACTIONS_RUNNER_INPUT_JITCONFIG takes.
 	Public string
-	files  map[string][]byte // the secret ones
+	files  map[string][]byte // all of them
 }
 
 // ParseJITConfig takes a JIT configuration apart, so that its secret files need
@@ -115,7 +115,6 @@ func ParseJITConfig(config secret.String) (JITConfig, error) {
 			if jit.Settings, err = ParseSettings(data); err != nil {
 				return JITConfig{}, fmt.Errorf("the JIT configuration's %w", err)
 			}
-			continue
 		}
 		jit.files[name] = data
 	}
@@ -130,9 +129,10 @@ func ParseJITConfig(config secret.String) (JITConfig, error) {
 	return jit, nil
 }
 
-// writeSecrets writes the secret files for the user that the listener runs as
-// (nil: our own).
-func (jit JITConfig) writeSecrets(home string, as *account) error {
+// write writes the files for the user that the listener runs as (nil: our own).
+// The listener would write .runner again; written before it starts, its absence
+// always means that the listener has removed it.
+func (jit JITConfig) write(home string, as *account) error {
 	for name, content := range jit.files {
 		path := filepath.Join(home, name)
 		// Removed first: a leftover must not lend its mode or owner.

@@ -78,10 +78,10 @@ func TestJITConfigIsSplitIntoPublicAndSecret(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, ".credentials"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := jit.writeSecrets(home, nil); err != nil {
+	if err := jit.write(home, nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{".credentials": `{"data":"hush"}`, ".credentials_rsaparams": `{"d":"hush"}`} {
+	for name, want := range map[string]string{".runner": settingsOfJIT, ".credentials": `{"data":"hush"}`, ".credentials_rsaparams": `{"d":"hush"}`} {
 		path := filepath.Join(home, name)
 		got, err := os.ReadFile(path)
 		if err != nil || string(got) != want {
@@ -90,9 +90,6 @@ func TestJITConfigIsSplitIntoPublicAndSecret(t *testing.T) {
 		if info, err := os.Stat(path); err == nil && info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v", name, info.Mode())
 		}
-	}
-	if _, err := os.Stat(filepath.Join(home, ".runner")); err == nil {
-		t.Error(".runner is the listener's to write")
 	}
 }
 

@@ -40,8 +40,7 @@ func (l *Life) leave(reason error) error {
 		left = l.deregister(ctx)
 	}
 	if left == nil {
-		l.record.setName("")
-		l.id = 0
+		l.forget()
 		if err := wipeRegistration(l.Home); err != nil {
 			l.Log.Warn().Err(err).Msg("what the registration left in the runner's folder cannot be removed")
 		}
@@ -65,13 +64,13 @@ func (l *Life) mayBeRegistered() bool { return l.record.Name != "" || l.id != 0 
 
 // forget is called when GitHub is known to have no runner of ours any more.
 func (l *Life) forget() {
-	l.id = 0
+	l.identify(l.name, 0)
 	l.record.setName("")
 }
 
 func (l *Life) deregister(ctx context.Context) error {
 	if registered, err := readSettings(l.Home); err == nil {
-		l.id = registered.ID
+		l.identify(l.name, registered.ID)
 	}
 	if l.GitHub == nil {
 		return l.deregisterWithoutAPI(ctx)
@@ -192,11 +191,10 @@ func (l *Life) leftover() (Settings, bool) {
 // hours.
 func (l *Life) takeAnotherName() {
 	const longest = 64 // GitHub's bound on a name
-	old := l.name
 	suffix := fmt.Sprintf("-%04x", rand.N(1<<16))
-	l.name = l.Name[:min(len(l.Name), longest-len(suffix))] + suffix
-	l.Log.Warn().Str("old", old).Str("new", l.name).Msg("GitHub still calls the old runner busy: taking another name; GitHub removes the old one when it gives its job up")
-	l.id = 0
+	old, name := l.name, l.Name[:min(len(l.Name), longest-len(suffix))]+suffix
+	l.Log.Warn().Str("old", old).Str("new", name).Msg("GitHub still calls the old runner busy: taking another name; GitHub removes the old one when it gives its job up")
+	l.identify(name, 0)
 }
 
 // cleanupContext goes on after a stop, for as long as the stop's plan allows.

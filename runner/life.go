@@ -104,11 +104,13 @@ type Life struct {
 
 	ctx context.Context // ends with the first signal
 
+	jit string // the part of a JIT configuration that run.sh is given
+
 	// The registration that GitHub may have of us. A name without an id: one
-	// that was being made when something went wrong.
+	// that was being made when something went wrong. Written by the life alone,
+	// under the lock of view, because the socket's answers read it too.
 	name string
 	id   int64
-	jit  string // the part of a JIT configuration that run.sh is given
 
 	answering bool // the socket is served
 	view      view // what it tells beside the state

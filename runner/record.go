@@ -23,7 +23,8 @@ type record struct {
 	// Name under which GitHub may have a runner of ours. Set before GitHub is
 	// asked to make one, removed when it is known to be gone.
 	Name string `json:"name,omitempty"`
-	// Failures counts the lives in a row that never listened, this one included.
+	// Failures counts the lives in a row that neither got a job nor ended well,
+	// this one included.
 	Failures int `json:"failures,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
@@ -89,6 +90,9 @@ func (r *record) close() {
 // begin counts this life as failed until it succeeds, so that one that is
 // killed counts too.
 func (r *record) begin(now time.Time) {
+	if now.Sub(r.LastStart) > longestFailureWait {
+		r.Failures = 0 // that one lived: no crash loop
+	}
 	r.Failures++
 	r.LastStart = now
 	r.save()
@@ -137,7 +141,7 @@ func jittered(d time.Duration) time.Duration {
 func (l *Life) waitOutFailures() error {
 	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
 		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).
-			Msg("earlier starts of this container failed before the runner listened: waiting before GitHub is asked again")
+			Msg("earlier starts of this container failed: waiting before GitHub is asked again")
 		if err := sleep(l.ctx, wait); err != nil {
 			return err
 		}

@@ -57,8 +57,8 @@ func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
 	if err != nil {
 		return Settings{}, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
-	l.name, l.id = jit.Settings.Name, jit.Settings.ID
-	if err := jit.writeSecrets(l.Home, l.account); err != nil {
+	l.identify(jit.Settings.Name, jit.Settings.ID)
+	if err := jit.write(l.Home, l.account); err != nil {
 		return Settings{}, fmt.Errorf("%w: the JIT configuration cannot be written: %w", ErrConfiguration, err)
 	}
 	l.jit = jit.Public
@@ -86,14 +86,14 @@ func (l *Life) registerConfig(ctx context.Context) (Settings, error) {
 	if err != nil {
 		return Settings{}, fmt.Errorf("%w: config.sh ended well but left no registration: %w", ErrRunner, err)
 	}
-	l.id = registered.ID
+	l.identify(l.name, registered.ID)
 	return registered, nil
 }
 
 // remember notes, here and for the next start, that GitHub may have a runner
 // of this name.
 func (l *Life) remember(name string) {
-	l.name, l.id = name, 0
+	l.identify(name, 0)
 	l.record.setName(name)
 }
 

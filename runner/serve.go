@@ -166,10 +166,10 @@ func (s *session) takeLines() {
 	for _, l := range s.lines.take() {
 		switch l.what {
 		case listening:
-			s.record.succeed()
 			s.enter(Idle, "listening for jobs")
 		case jobStarted:
 			s.started, s.job = true, l.text
+			s.record.succeed()
 			s.view.jobStarted(l.text)
 			s.enter(Busy, "running "+l.text)
 		case jobCompleted:

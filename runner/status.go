@@ -20,6 +20,20 @@ type view struct {
 	lostFrom time.Time // since when there is no connection to GitHub; zero: there is
 }
 
+// identify notes under which name and id GitHub has us.
+func (l *Life) identify(name string, id int64) {
+	l.view.mu.Lock()
+	defer l.view.mu.Unlock()
+	l.name, l.id = name, id
+}
+
+// identity is identify's, for other goroutines than the life's.
+func (l *Life) identity() (name string, id int64) {
+	l.view.mu.Lock()
+	defer l.view.mu.Unlock()
+	return l.name, l.id
+}
+
 func (v *view) jobStarted(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -73,9 +87,10 @@ const (
 func (l *Life) status(now time.Time) Status {
 	state, since, reason := l.machine.current()
 	job, lostFrom := l.view.get()
+	name, id := l.identity()
 	s := Status{
 		State: state, Since: since, Reason: reason, Began: l.began,
-		Name: l.name, ID: l.id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Job: job,
+		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Job: job,
 	}
 	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now)
 	return s

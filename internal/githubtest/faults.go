@@ -2,7 +2,6 @@ package githubtest
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -29,8 +28,10 @@ type Fault struct {
 	Delay   time.Duration
 	Drop    Drop
 	Hang    bool // no answer until the caller gives up
-	Garbage bool // the effect, and an answer that is no JSON
+	Garbage bool // the effect, and an answer of 200 that is no JSON
 
+	// reset is when a used-up primary rate limit begins anew.
+	reset     time.Time
 	seen, hit int
 	removed   chan struct{}
 }
@@ -144,7 +145,21 @@ func (s *Server) limited(q request) (response, bool) {
 
 // PrimaryLimit is the Fault of a used-up primary rate limit.
 func PrimaryLimit(reset time.Time) Fault {
-	return Fault{Status: http.StatusForbidden, Message: "API rate limit exceeded for user ID 1.", Header: http.Header{
-		"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {fmt.Sprint(reset.Unix())},
-	}}
+	return Fault{Status: http.StatusForbidden, Message: "API rate limit exceeded for user ID 1.", reset: reset}
+}
+
+// answer is what a fault with a status answers.
+func (f Fault) answer(now time.Time) response {
+	answer := refuse(f.Status, f.Message)
+	for key, values := range f.Header {
+		answer = answer.with(key, values[0])
+	}
+	if !f.reset.IsZero() {
+		reset := f.reset
+		if soon := now.Add(time.Second); reset.Before(soon) {
+			reset = soon // GitHub never names a time that has passed
+		}
+		answer = answer.with("X-RateLimit-Remaining", "0").with("X-RateLimit-Reset", strconv.FormatInt(reset.Unix(), 10))
+	}
+	return answer
 }

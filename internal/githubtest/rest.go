@@ -1,7 +1,6 @@
 package githubtest
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,9 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // handle answers a call without a fault.
@@ -27,7 +23,7 @@ func (s *Server) handle(q request) response {
 	case !slices.Contains([]string{"", "2022-11-28", "2026-03-10"}, q.header.Get("X-GitHub-Api-Version")):
 		return refuse(http.StatusBadRequest, "Invalid API version")
 	case q.operation == "":
-		return refuse(http.StatusNotFound, "Not Found")
+		return notFound()
 	}
 	var answer response
 	s.change(func() {
@@ -41,282 +37,162 @@ func (s *Server) handle(q request) response {
 	return answer
 }
 
-// answer carries an operation out; the lock is held.
+func notFound() response { return refuse(http.StatusNotFound, "Not Found") }
+
+func ok(body any) response { return response{status: http.StatusOK, body: body} }
+
+func noContent() response { return response{status: http.StatusNoContent} }
+
+func unprocessable(message string) response {
+	return refuse(http.StatusUnprocessableEntity, message)
+}
+
+// answer authenticates the caller, takes the call off its quota and carries it
+// out; the lock is held.
 func (s *Server) answer(q request) response {
-	if q.operation == "installation" || q.operation == "access-token" {
+	if q.needs == anApp {
 		return s.asApp(q)
 	}
 	token, refused := s.authenticate(q)
 	if refused.status != 0 {
 		return refused
 	}
-	if q.scope == "" {
-		return s.aboutAccount(q)
+	quota, over := s.spend(q, token)
+	if over.status != 0 {
+		return s.tellQuota(over, quota, token)
 	}
-	sc := s.scopes[strings.ToLower(q.scope)]
+	answer := s.authenticated(q, token)
+	if tag := answer.tag(q); tag != "" {
+		answer = answer.with("ETag", tag)
+		if q.header.Get("If-None-Match") == tag {
+			quota.used-- // what has not changed is free
+			answer.status, answer.body = http.StatusNotModified, nil
+		}
+	}
+	return s.tellQuota(answer, quota, token)
+}
+
+func (s *Server) authenticated(q request, token *Token) response {
+	if q.scope == "" && q.operation != "get-repository" {
+		return s.aboutAccount(q, token)
+	}
+	name := q.scope
+	if name == "" {
+		name = strings.Join(q.parts, "/")
+	}
+	sc := s.scopes[strings.ToLower(name)]
 	if sc == nil {
-		return refuse(http.StatusNotFound, "Not Found")
+		return notFound()
 	}
 	if refused := s.authorize(q, sc, token); refused.status != 0 {
-		return refused
-	}
-	answer := s.inScope(q, sc)
-	if token.Kind == Classic {
-		answer = answer.with("X-Oauth-Scopes", strings.Join(token.Scopes, ", "))
-	}
-	return answer
-}
-
-func (s *Server) authenticate(q request) (*Token, response) {
-	value, ok := strings.CutPrefix(q.header.Get("Authorization"), "Bearer ")
-	if !ok {
-		value, ok = strings.CutPrefix(q.header.Get("Authorization"), "token ")
-	}
-	token := s.tokens[value]
-	if !ok || token == nil || !token.Expires.IsZero() && s.now().After(token.Expires) {
-		return nil, refuse(http.StatusUnauthorized, "Bad credentials")
-	}
-	return token, response{}
-}
-
-func (s *Server) now() time.Time { return time.Now().Add(s.options.Skew) }
-
-// right is what a scope's runner calls need.
-type right struct{ classic, permission string }
-
-var rights = map[string]right{
-	"organization": {"admin:org", "organization_self_hosted_runners"},
-	"repository":   {"repo", "administration"},
-	"enterprise":   {"manage_runners:enterprise", ""},
-}
-
-func (s *Server) authorize(q request, sc *scope, token *Token) response {
-	need := rights[sc.kind]
-	if token.SAML {
-		return refuse(http.StatusForbidden, "Resource protected by organization SAML enforcement. You must grant your Personal Access token access to this organization.").
-			with("X-GitHub-SSO", "required; url=https://github.com/orgs/"+sc.name+"/sso?authorization_request=AAAA")
-	}
-	owner, _, _ := strings.Cut(sc.name, "/")
-	if token.Account != "" && !strings.EqualFold(token.Account, owner) && !strings.EqualFold(token.Account, sc.name) {
-		return refuse(http.StatusNotFound, "Not Found")
-	}
-	if token.Kind == Classic {
-		if !slices.Contains(token.Scopes, need.classic) {
-			return refuse(http.StatusForbidden, "Must have admin rights to Repository.").
-				with("X-Oauth-Scopes", strings.Join(token.Scopes, ", ")).with("X-Accepted-Oauth-Scopes", need.classic)
+		if refused.status == http.StatusNotFound {
+			return refused // hidden, with all that belongs to it
 		}
-		return response{}
+		return tellRights(refused, q, sc, token)
 	}
-	level := token.Permissions[need.permission]
-	if level == "write" || level == "read" && q.method == http.MethodGet {
-		return response{}
-	}
-	who := "personal access token"
-	if token.appID != "" {
-		who = "integration"
-	}
-	return refuse(http.StatusForbidden, "Resource not accessible by "+who).
-		with("X-Accepted-GitHub-Permissions", need.permission+"=write")
+	return tellRights(s.inScope(q, sc), q, sc, token)
 }
 
-func (s *Server) aboutAccount(q request) response {
-	name := q.parts[0]
-	kind := s.accounts[strings.ToLower(name)]
-	if kind == "" || q.operation == "get-organization" && kind != "Organization" {
-		return refuse(http.StatusNotFound, "Not Found")
-	}
-	return response{status: http.StatusOK, body: map[string]any{"login": name, "id": 1, "type": kind}}
-}
-
+// inScope carries out what belongs to an organization, repository or enterprise.
 func (s *Server) inScope(q request, sc *scope) response {
 	switch q.operation {
 	case "registration-token", "remove-token":
 		return response{status: http.StatusCreated, body: map[string]any{
-			"token": s.issue(sc.name), "expires_at": s.now().Add(time.Hour).Format("2006-01-02T15:04:05.000-07:00"),
+			"token": s.issue(sc.name, q.operation == "registration-token"),
+			// As in GitHub's own example: neither UTC nor whole seconds.
+			"expires_at": s.now().Add(time.Hour).In(time.FixedZone("", -8*60*60)).Format("2006-01-02T15:04:05.000-07:00"),
 		}}
 	case "generate-jitconfig":
 		return s.jitConfig(q, sc)
+	case "runner-downloads":
+		return ok(s.downloads())
+	case "runner-deprecation":
+		return ok(s.deprecation(q.parts[0]))
 	case "list-runners":
-		all := s.listRunners(sc.name)
-		if name := q.values.Get("name"); name != "" {
-			all = slices.DeleteFunc(all, func(r Runner) bool { return !strings.EqualFold(r.Name, name) })
-		}
-		return s.page(q, "runners", len(all), func(i int) any { return describe(&all[i]) })
-	case "list-groups":
-		if sc.kind == "repository" {
-			return refuse(http.StatusNotFound, "Not Found")
-		}
-		return s.page(q, "runner_groups", len(sc.groups), func(i int) any {
-			g := sc.groups[i]
-			return map[string]any{"id": g.ID, "name": g.Name, "visibility": g.Visibility, "default": g.ID == 1, "inherited": false,
-				"runners_url": s.url + "/", "allows_public_repositories": false}
-		})
-	case "get-runner", "delete-runner":
+		return s.runnersPage(q, sc)
+	case "get-runner", "delete-runner", "list-labels", "add-labels", "set-labels", "remove-labels", "remove-label":
 		id, err := strconv.ParseInt(q.parts[0], 10, 64)
-		r := s.runners[id]
+		r := s.runners.byID[id]
 		if err != nil || r == nil || !strings.EqualFold(r.Scope, sc.name) {
-			return refuse(http.StatusNotFound, "Not Found")
+			return notFound()
 		}
-		if q.operation == "get-runner" {
-			r.Online = r.Online && r.session == nil || s.connected(r)
-			return response{status: http.StatusOK, body: describe(r)}
-		}
-		if r.Busy || s.now().Before(r.busyUntil) {
-			return refuse(http.StatusUnprocessableEntity, fmt.Sprintf("Runner %q is currently running a job and cannot be deleted.", r.Name))
-		}
-		delete(s.runners, id)
-		return response{status: http.StatusNoContent}
+		return s.aboutRunner(q, r)
+	case "list-groups", "create-group", "get-group", "delete-group", "list-group-repositories":
+		return s.aboutGroups(q, sc)
+	case "get-runner-policy", "set-runner-policy":
+		return s.aboutPolicy(q, sc)
+	case "list-runs", "list-jobs", "cancel-run", "get-job":
+		return s.aboutRuns(q, sc)
+	case "list-repositories":
+		return s.repositories(q, sc)
+	case "get-repository":
+		return ok(s.describeRepository(sc, true))
 	}
-	return refuse(http.StatusNotFound, "Not Found")
+	return notFound()
 }
 
-// describe is a runner as the API shows it.
-func describe(r *Runner) map[string]any {
-	status := "offline"
-	if r.Online {
-		status = "online"
+// decode reads a JSON body as GitHub does; the response is its refusal.
+func decode(q request, into any) response {
+	var object map[string]any
+	switch {
+	case !json.Valid(q.body):
+		return refuse(http.StatusBadRequest, "Problems parsing JSON")
+	case json.Unmarshal(q.body, &object) != nil:
+		return refuse(http.StatusBadRequest, "Body should be a JSON object")
+	case json.Unmarshal(q.body, into) != nil:
+		return unprocessable("Invalid request.")
 	}
-	labels := []any{}
-	for i, l := range r.Labels {
-		labels = append(labels, map[string]any{"id": i + 1, "name": l, "type": "custom"})
-	}
-	var version any
-	if r.Version != "" {
-		version = r.Version
-	}
-	return map[string]any{"id": r.ID, "name": r.Name, "os": "linux", "status": status, "busy": r.Busy, "labels": labels,
-		"runner_group_id": r.GroupID, "ephemeral": r.Ephemeral, "version": version}
+	return response{}
 }
 
-// page answers a list with at most 100 of n on a page, and links to the next.
-func (s *Server) page(q request, key string, n int, item func(int) any) response {
+// paging reads per_page and page.
+func paging(q request) (size, page int) {
 	number := func(name string, standard, most int) int {
 		if v, err := strconv.Atoi(q.values.Get(name)); err == nil && v > 0 {
 			return min(v, most)
 		}
 		return standard
 	}
-	size, page := number("per_page", 30, 100), number("page", 1, 1<<30)
+	return number("per_page", 30, 100), number("page", 1, 1<<30)
+}
+
+// page answers a list with at most 100 of n on a page, and links to the others.
+// An empty key makes a bare array.
+func (s *Server) page(q request, key string, n int, item func(int) any) response {
+	size, page := paging(q)
 	items := []any{}
 	for i := (page - 1) * size; i < min(page*size, n); i++ {
 		items = append(items, item(i))
 	}
-	answer := response{status: http.StatusOK, body: map[string]any{"total_count": n, key: items}}
-	if page*size < n {
-		next := url.Values{}
-		for k, v := range q.values {
-			next[k] = v
-		}
-		next.Set("page", strconv.Itoa(page+1))
-		answer = answer.with("Link", fmt.Sprintf(`<%s%s%s?%s>; rel="next"`, s.url, apiPrefix, q.path, next.Encode()))
+	answer := ok(map[string]any{"total_count": n, key: items})
+	if key == "" {
+		answer = ok(items)
+	}
+	if links := s.links(q, page, (n+size-1)/size); links != "" {
+		answer = answer.with("Link", links)
 	}
 	return answer
 }
 
-func (s *Server) jitConfig(q request, sc *scope) response {
-	var in struct {
-		Name       string   `json:"name"`
-		GroupID    *int64   `json:"runner_group_id"`
-		Labels     []string `json:"labels"`
-		WorkFolder string   `json:"work_folder"`
-	}
-	if json.Unmarshal(q.body, &in) != nil {
-		return refuse(http.StatusBadRequest, "Problems parsing JSON")
-	}
-	switch {
-	case in.GroupID == nil:
-		return refuse(http.StatusUnprocessableEntity, "Invalid input: object is missing required key: runner_group_id")
-	case len(in.Labels) == 0:
-		return refuse(http.StatusUnprocessableEntity, "Invalid property /labels: 1 item required; only 0 were supplied")
-	case len(in.Labels) > 100 || in.Name == "" || utf8.RuneCountInString(in.Name) > 64:
-		return refuse(http.StatusUnprocessableEntity, "Validation Failed")
-	case !slices.ContainsFunc(sc.groups, func(g Group) bool { return g.ID == *in.GroupID }):
-		return refuse(http.StatusNotFound, "Not Found")
-	}
-	for _, r := range s.runners {
-		if strings.EqualFold(r.Scope, sc.name) && strings.EqualFold(r.Name, in.Name) {
-			return refuse(http.StatusConflict, "Already exists - A runner with the name *** already exists.")
+func (s *Server) links(q request, page, last int) string {
+	var links []string
+	link := func(rel string, to int) {
+		values := url.Values{}
+		for k, v := range q.values {
+			values[k] = v
 		}
+		values.Set("page", strconv.Itoa(to))
+		links = append(links, fmt.Sprintf(`<%s%s%s?%s>; rel="%s"`, s.url, apiPrefix, q.path, values.Encode(), rel))
 	}
-	r := &Runner{ID: s.id(), Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: *in.GroupID, Ephemeral: true, JIT: true, WorkDir: in.WorkFolder, credential: s.secretless()}
-	s.runners[r.ID] = r
-	settings, _ := json.Marshal(map[string]string{"AgentId": fmt.Sprint(r.ID), "AgentName": r.Name, "Ephemeral": "True", "GitHubUrl": "", "ServerUrl": s.url, "WorkFolder": in.WorkFolder})
-	encoded := map[string]string{}
-	for name, content := range map[string]string{".runner": string(settings), ".credentials": `{"data":{"token":"` + r.credential + `"}}`, ".credentials_rsaparams": `{"d":"` + random(64) + `"}`} {
-		encoded[name] = base64.StdEncoding.EncodeToString([]byte(content))
+	if page > 1 && last > 1 {
+		link("prev", min(page-1, last))
 	}
-	text, _ := json.Marshal(encoded)
-	config := base64.StdEncoding.EncodeToString(text)
-	s.secrets = append(s.secrets, config)
-	return response{status: http.StatusCreated, body: map[string]any{"runner": describe(r), "encoded_jit_config": config}}
-}
-
-// secretless is a listener's own credential. Its job can always read it, because
-// the official runner keeps it in a file of the job's user; so it does not count
-// among the secrets.
-func (s *Server) secretless() string { return "own-" + random(20) }
-
-// asApp answers the calls that an App makes as itself.
-func (s *Server) asApp(q request) response {
-	app, refused := s.verifyJWT(strings.TrimPrefix(q.header.Get("Authorization"), "Bearer "))
-	if refused.status != 0 {
-		return refused
+	if page < last {
+		link("next", page+1)
+		link("last", last)
 	}
-	if q.operation == "installation" {
-		for account, id := range app.Installations {
-			if owner, _, _ := strings.Cut(q.scope, "/"); strings.EqualFold(account, q.scope) || strings.EqualFold(account, owner) {
-				return response{status: http.StatusOK, body: map[string]any{"id": id}}
-			}
-		}
-		return refuse(http.StatusNotFound, "Not Found")
+	if page > 1 && last > 1 {
+		link("first", 1)
 	}
-	id, _ := strconv.ParseInt(q.parts[0], 10, 64)
-	if s.installations[id] != app.ID {
-		return refuse(http.StatusNotFound, "Not Found")
-	}
-	t := &Token{Value: s.secret("ghs_" + app.ID + "_"), Kind: FineGrained, Permissions: app.Permissions, Expires: s.now().Add(time.Hour), appID: app.ID}
-	for account, installation := range app.Installations {
-		if installation == id {
-			t.Account = account
-		}
-	}
-	s.tokens[t.Value] = t
-	return response{status: http.StatusCreated, body: map[string]any{"token": t.Value, "expires_at": t.Expires.Format(time.RFC3339), "permissions": app.Permissions}}
-}
-
-// verifyJWT checks a JWT as GitHub does: RS256, not issued in the future, and
-// not good for more than ten minutes, on GitHub's clock.
-func (s *Server) verifyJWT(text string) (App, response) {
-	bad := func(message string) (App, response) { return App{}, refuse(http.StatusUnauthorized, message) }
-	s.secrets = append(s.secrets, text)
-	for _, app := range s.apps {
-		var claims jwt.RegisteredClaims
-		_, err := jwt.NewParser(jwt.WithValidMethods([]string{"RS256"}), jwt.WithoutClaimsValidation()).
-			ParseWithClaims(text, &claims, func(*jwt.Token) (any, error) { return app.Key, nil })
-		if err != nil || claims.Issuer != app.ID {
-			continue
-		}
-		now := s.now()
-		switch {
-		case claims.IssuedAt == nil || claims.IssuedAt.After(now):
-			return bad("'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued")
-		case claims.ExpiresAt == nil || claims.ExpiresAt.Before(now):
-			return bad("'Expiration time' claim ('exp') must be a numeric value representing the future time at which the assertion expires")
-		case claims.ExpiresAt.Sub(now) > 10*time.Minute:
-			return bad("'Expiration time' claim ('exp') is too far in the future")
-		}
-		return app, response{}
-	}
-	return bad("A JSON web token could not be decoded")
-}
-
-// JITConfig hands out a ready JIT configuration, as a script of an operator's
-// would request it.
-func (s *Server) JITConfig(scope, name string, labels ...string) string {
-	body, _ := json.Marshal(map[string]any{"name": name, "runner_group_id": 1, "labels": labels, "work_folder": "_work"})
-	var answer response
-	s.change(func() { answer = s.jitConfig(request{body: body}, s.scopes[strings.ToLower(scope)]) })
-	content, _ := answer.body.(map[string]any)
-	config, _ := content["encoded_jit_config"].(string)
-	return config
+	return strings.Join(links, ", ")
 }

@@ -9,6 +9,7 @@ import (
 // request is a call that has been taken apart.
 type request struct {
 	operation  string
+	needs      need
 	method     string
 	path       string // without the API's prefix
 	query      string
@@ -21,29 +22,69 @@ type request struct {
 	context    <-chan struct{}
 }
 
-// operations are the calls that are known, by method and path. S is a scope's
-// prefix, * one segment.
-var operations = []struct{ name, method, path string }{
-	{"registration-token", "POST", "S/actions/runners/registration-token"},
-	{"remove-token", "POST", "S/actions/runners/remove-token"},
-	{"generate-jitconfig", "POST", "S/actions/runners/generate-jitconfig"},
-	{"runner-downloads", "GET", "S/actions/runners/downloads"},
-	{"list-runners", "GET", "S/actions/runners"},
-	{"get-runner", "GET", "S/actions/runners/*"},
-	{"delete-runner", "DELETE", "S/actions/runners/*"},
-	{"list-groups", "GET", "S/actions/runner-groups"},
-	{"get-account", "GET", "/users/*"},
-	{"get-organization", "GET", "/orgs/*"},
-	{"installation", "GET", "S/installation"},
-	{"access-token", "POST", "/app/installations/*/access_tokens"},
+// need is what a caller has to be or to be allowed.
+type need int
 
-	{"runner:behaviour", "GET", "/_runner/behaviour"},
-	{"runner:register", "POST", "/_runner/register"},
-	{"runner:remove", "POST", "/_runner/remove"},
-	{"runner:session", "POST", "/_runner/session"},
-	{"runner:end-session", "DELETE", "/_runner/session"},
-	{"runner:message", "POST", "/_runner/message"},
-	{"runner:finish", "POST", "/_runner/finish"},
+const (
+	nobody   need = iota // anonymous calls too
+	aUser                // a user's token, not an installation's
+	anApp                // an App's JWT
+	metadata             // to see the account or repository
+	runners              // to manage the scope's self-hosted runners
+	policies             // to manage the organization's Actions policies
+	actions              // to see, or write, the repository's Actions
+)
+
+// operations are the calls that are known, by method and path. S is a scope's
+// prefix, * one segment; the first that fits counts.
+var operations = []struct {
+	name, method, path string
+	needs              need
+}{
+	{"registration-token", "POST", "S/actions/runners/registration-token", runners},
+	{"remove-token", "POST", "S/actions/runners/remove-token", runners},
+	{"generate-jitconfig", "POST", "S/actions/runners/generate-jitconfig", runners},
+	{"runner-downloads", "GET", "S/actions/runners/downloads", runners},
+	{"runner-deprecation", "GET", "S/actions/runners/deprecations/*", runners},
+	{"list-runners", "GET", "S/actions/runners", runners},
+	{"get-runner", "GET", "S/actions/runners/*", runners},
+	{"delete-runner", "DELETE", "S/actions/runners/*", runners},
+	{"list-labels", "GET", "S/actions/runners/*/labels", runners},
+	{"add-labels", "POST", "S/actions/runners/*/labels", runners},
+	{"set-labels", "PUT", "S/actions/runners/*/labels", runners},
+	{"remove-labels", "DELETE", "S/actions/runners/*/labels", runners},
+	{"remove-label", "DELETE", "S/actions/runners/*/labels/*", runners},
+	{"list-groups", "GET", "S/actions/runner-groups", runners},
+	{"create-group", "POST", "S/actions/runner-groups", runners},
+	{"get-group", "GET", "S/actions/runner-groups/*", runners},
+	{"delete-group", "DELETE", "S/actions/runner-groups/*", runners},
+	{"list-group-repositories", "GET", "S/actions/runner-groups/*/repositories", runners},
+	{"get-runner-policy", "GET", "S/actions/permissions/self-hosted-runners", policies},
+	{"set-runner-policy", "PUT", "S/actions/permissions/self-hosted-runners", policies},
+
+	{"list-runs", "GET", "S/actions/runs", actions},
+	{"list-jobs", "GET", "S/actions/runs/*/jobs", actions},
+	{"cancel-run", "POST", "S/actions/runs/*/cancel", actions},
+	{"get-job", "GET", "S/actions/jobs/*", actions},
+
+	{"get-user", "GET", "/user", aUser},
+	{"get-account", "GET", "/users/*", nobody},
+	{"get-organization", "GET", "/orgs/*", nobody},
+	{"list-repositories", "GET", "S/repos", metadata},
+	{"get-repository", "GET", "/repos/*/*", metadata},
+	{"rate-limit", "GET", "/rate_limit", nobody},
+
+	{"app", "GET", "/app", anApp},
+	{"installation", "GET", "S/installation", anApp},
+	{"access-token", "POST", "/app/installations/*/access_tokens", anApp},
+
+	{"runner:behaviour", "GET", "/_runner/behaviour", nobody},
+	{"runner:register", "POST", "/_runner/register", nobody},
+	{"runner:remove", "POST", "/_runner/remove", nobody},
+	{"runner:session", "POST", "/_runner/session", nobody},
+	{"runner:end-session", "DELETE", "/_runner/session", nobody},
+	{"runner:message", "POST", "/_runner/message", nobody},
+	{"runner:finish", "POST", "/_runner/finish", nobody},
 }
 
 // apiPrefix is where a GitHub Enterprise Server has its API.
@@ -72,7 +113,7 @@ func (s *Server) route(r *http.Request, body []byte) request {
 			pattern, path = after, rest
 		}
 		if parts, ok := match(pattern, path); ok {
-			q.operation, q.parts, q.scope = o.name, parts, scope
+			q.operation, q.needs, q.parts, q.scope = o.name, o.needs, parts, scope
 			break
 		}
 	}

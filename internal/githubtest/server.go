@@ -37,8 +37,16 @@ type Options struct {
 	// BusyAfterJob is how long GitHub goes on calling a runner busy after its
 	// job has ended; default none.
 	BusyAfterJob time.Duration
+	// RemoveAfterJob is how long an ephemeral runner stays registered after its
+	// job; default none.
+	RemoveAfterJob time.Duration
 	// Skew is how far the fake's clock is ahead.
 	Skew time.Duration
+	// InstallationTokenLife is how long an App's installation token is good;
+	// default one hour.
+	InstallationTokenLife time.Duration
+	// CallsPerHour is a caller's primary rate limit; default 5000.
+	CallsPerHour int
 }
 
 // Call is one request that the server saw.
@@ -48,6 +56,7 @@ type Call struct {
 	Path      string // with its query, without the API's prefix
 	Status    int    // 0: dropped or hung
 	Time      time.Time
+	Injected  bool // a fault hit it: the answer is not the fake's own
 	Request   Message
 	Response  Message
 }
@@ -74,7 +83,9 @@ type Server struct {
 	faults    []*Fault
 	limit     limit
 	behaviour Behaviour
-	down      bool
+	// behaviours are those of single runners, by name.
+	behaviours map[string]*Behaviour
+	down       bool
 }
 
 // Start starts a server on a free port.
@@ -85,6 +96,9 @@ func Start(o Options) (*Server, error) {
 	if o.OfflineAfter == 0 {
 		o.OfflineAfter = 200 * time.Millisecond
 	}
+	if o.InstallationTokenLife == 0 {
+		o.InstallationTokenLife = time.Hour
+	}
 	if o.LostAfter == 0 {
 		o.LostAfter = time.Second
 	}
@@ -92,7 +106,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, done: make(chan struct{}), changed: make(chan struct{}), world: newWorld()}
+	s := &Server{options: o, done: make(chan struct{}), changed: make(chan struct{}), world: newWorld(), behaviours: map[string]*Behaviour{}}
 	s.url = "http://" + listener.Addr().String()
 	if len(o.TLSHosts) > 0 {
 		certificate, ca, err := makeCertificate(o.TLSHosts)
@@ -222,6 +236,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		call.Path += "?" + q.query
 	}
 	fault, dead := s.faultFor(q)
+	call.Injected = fault.hit > 0
 	if dead || fault.Drop == DropBefore {
 		s.note(call)
 		panic(http.ErrAbortHandler)
@@ -235,10 +250,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	var answer response
 	if fault.Status != 0 {
-		answer = refuse(fault.Status, fault.Message)
-		for key, values := range fault.Header {
-			answer = answer.with(key, values[0])
-		}
+		answer = fault.answer(s.now())
 	} else {
 		answer = s.handle(q)
 	}
@@ -260,7 +272,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, call Call, answer
 		data, _ = json.Marshal(answer.body)
 	}
 	if fault.Garbage {
-		data = []byte("<html>Unicorn!</html>")
+		answer.status, data = http.StatusOK, []byte("<html>Unicorn!</html>")
 	}
 	call.Status = answer.status
 	call.Response = Message{header.Clone(), data}

@@ -28,6 +28,9 @@ type Behaviour struct {
 // Behave sets what runners do from now on.
 func (s *Server) Behave(b Behaviour) { s.change(func() { s.behaviour = b }) }
 
+// BehaveAs sets it for the runner of a name alone.
+func (s *Server) BehaveAs(name string, b Behaviour) { s.change(func() { s.behaviours[name] = &b }) }
+
 // sweepNowAndThen notices lost connections also when nobody asks.
 func (s *Server) sweepNowAndThen() {
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -52,7 +55,12 @@ func (s *Server) connected(r *Runner) bool {
 
 // sweep brings up to date what depends on time; the lock is held.
 func (s *Server) sweep(now time.Time) (changed bool) {
-	for _, r := range s.runners {
+	for _, r := range s.runners.live {
+		if r.done && !now.Before(r.leaves) {
+			s.runners.remove(r.ID)
+			changed = true
+			continue
+		}
 		if r.session == nil {
 			if r.Busy && !r.ended.IsZero() && now.Sub(r.ended) > s.options.LostAfter {
 				s.lose(r, now)
@@ -95,6 +103,7 @@ func (s *Server) handleRunner(q request) response {
 }
 
 type runnerRequest struct {
+	ID                                        int64
 	Token, URL, Name, Group, WorkDir, Version string
 	Labels                                    []string
 	Ephemeral, Replace                        bool
@@ -106,14 +115,7 @@ type runnerRequest struct {
 
 func (s *Server) runnerCall(q request) response {
 	if q.operation == "runner:behaviour" {
-		b := s.behaviour
-		if s.behaviour.ConfigFail > 0 && q.values.Get("for") == "configure" {
-			s.behaviour.ConfigFail--
-		}
-		if s.behaviour.ListenerExitOnce && q.values.Get("for") == "run" {
-			s.behaviour.ListenerExit = 0
-		}
-		return response{status: http.StatusOK, body: b}
+		return ok(s.nextBehaviour(q.values.Get("name"), q.values.Get("for")))
 	}
 	var in runnerRequest
 	if json.Unmarshal(q.body, &in) != nil {
@@ -123,19 +125,11 @@ func (s *Server) runnerCall(q request) response {
 	case "runner:register":
 		return s.register(in)
 	case "runner:remove":
-		t, ok := s.registrations[in.Token]
-		r := s.byCredential(in.Credential)
-		if !ok || time.Now().After(t.expires) {
-			return refuse(http.StatusNotFound, "Not Found")
-		}
-		if r != nil {
-			delete(s.runners, r.ID)
-		}
-		return response{status: http.StatusNoContent}
+		return s.unregister(in)
 	}
-	r := s.byCredential(in.Credential)
-	if r == nil {
-		return refuse(http.StatusNotFound, "Not Found")
+	r := s.runners.byCredential[in.Credential]
+	if r == nil || r.done {
+		return notFound()
 	}
 	switch q.operation {
 	case "runner:session":
@@ -144,58 +138,85 @@ func (s *Server) runnerCall(q request) response {
 		}
 		r.session = &session{id: random(8), lastEnd: time.Now()}
 		r.Online, r.Version = true, in.Version
-		return response{status: http.StatusOK, body: map[string]any{"session": r.session.id}}
+		s.runners.live[r.ID] = r
+		return ok(map[string]any{"session": r.session.id})
 	case "runner:end-session":
 		if r.session != nil && r.session.id == in.Session {
 			r.session, r.Online, r.ended = nil, false, time.Now()
 		}
-		return response{status: http.StatusNoContent}
+		return noContent()
 	case "runner:finish":
 		return s.finish(r, in)
 	}
-	return refuse(http.StatusNotFound, "Not Found")
+	return notFound()
 }
 
-func (s *Server) byCredential(credential string) *Runner {
-	for _, r := range s.runners {
-		if credential != "" && r.credential == credential {
-			return r
-		}
+// nextBehaviour is what a listener that starts is told to do.
+func (s *Server) nextBehaviour(name, command string) Behaviour {
+	b := &s.behaviour
+	if own := s.behaviours[name]; own != nil {
+		b = own
 	}
-	return nil
+	now := *b
+	switch {
+	case command == "configure" && b.ConfigFail > 0:
+		b.ConfigFail--
+	case command == "run" && b.ListenerExitOnce:
+		b.ListenerExit = 0
+	}
+	return now
+}
+
+// authorized returns the scope that a registration or remove token is for, nil
+// if it is no good for the address.
+func (s *Server) authorized(in runnerRequest) *scope {
+	t, known := s.registrations[in.Token]
+	sc := s.scopes[strings.ToLower(strings.Trim(strings.TrimPrefix(in.URL, s.url), "/"))]
+	if !known || s.now().After(t.expires) || sc == nil || !strings.EqualFold(sc.name, t.scope) {
+		return nil
+	}
+	return sc
+}
+
+// unregister is what config.sh remove asks for.
+func (s *Server) unregister(in runnerRequest) response {
+	sc, r := s.authorized(in), s.runners.byID[in.ID]
+	switch {
+	case sc == nil || r == nil || !strings.EqualFold(r.Scope, sc.name):
+		return notFound()
+	case s.isBusy(r):
+		return unprocessable("Runner is currently running a job and cannot be deleted.")
+	}
+	s.runners.remove(r.ID)
+	return noContent()
 }
 
 // register is what config.sh asks for. A bad token gets a bare 404, as GitHub
 // gives it.
 func (s *Server) register(in runnerRequest) response {
-	t, ok := s.registrations[in.Token]
-	path := strings.TrimPrefix(strings.TrimPrefix(in.URL, s.url), "/")
-	sc := s.scopes[strings.ToLower(path)]
-	if !ok || time.Now().After(t.expires) || sc == nil || !strings.EqualFold(sc.name, t.scope) {
-		return refuse(http.StatusNotFound, "Not Found")
+	sc := s.authorized(in)
+	if sc == nil || !s.registrations[in.Token].registers {
+		return notFound()
 	}
-	group := int64(1)
+	group := sc.group(defaultGroup)
 	if in.Group != "" {
-		at := slices.IndexFunc(sc.groups, func(g Group) bool { return strings.EqualFold(g.Name, in.Group) })
-		if at < 0 {
-			return refuse(http.StatusUnprocessableEntity, "no such group")
-		}
-		group = sc.groups[at].ID
-	}
-	r := &Runner{Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: group, Ephemeral: in.Ephemeral, WorkDir: in.WorkDir, credential: s.secretless()}
-	for _, other := range s.runners {
-		if strings.EqualFold(other.Scope, sc.name) && strings.EqualFold(other.Name, in.Name) {
-			if !in.Replace {
-				return refuse(http.StatusConflict, "A runner exists with the same name")
-			}
-			r.ID = other.ID // replaced in place: the old credentials are no good any more
+		if group = sc.groupNamed(in.Group); group == nil {
+			return unprocessable("no such group")
 		}
 	}
-	if r.ID == 0 {
+	r := &Runner{Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: group.ID, Ephemeral: in.Ephemeral, WorkDir: in.WorkDir, credential: ownCredential()}
+	if old := s.runners.byName[nameKey(sc.name, in.Name)]; old != nil {
+		if !in.Replace {
+			return refuse(http.StatusConflict, "A runner exists with the same name "+in.Name+".")
+		}
+		// Replaced in place: the old credentials are no good any more.
+		r.ID = old.ID
+		s.lose(old, time.Now())
+	} else {
 		r.ID = s.id()
 	}
-	s.runners[r.ID] = r
-	return response{status: http.StatusOK, body: map[string]any{"id": r.ID, "credential": r.credential, "poolId": group}}
+	s.runners.put(r)
+	return ok(map[string]any{"id": r.ID, "credential": r.credential, "poolId": group.ID, "poolName": group.Name})
 }
 
 // message is the listener's long poll: up to 5 s without news.
@@ -214,8 +235,8 @@ func (s *Server) message(q request) response {
 	defer timeout.Stop()
 	for {
 		s.mu.Lock()
-		answer := refuse(http.StatusNotFound, "Not Found")
-		if r := s.byCredential(in.Credential); r != nil && r.session != nil && r.session.id == in.Session {
+		answer := notFound()
+		if r := s.runners.byCredential[in.Credential]; r != nil && r.session != nil && r.session.id == in.Session {
 			arrived := mine == nil
 			if arrived {
 				mine = r.session
@@ -236,11 +257,11 @@ func (s *Server) message(q request) response {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return response{status: http.StatusOK, body: map[string]any{}}
+			return ok(map[string]any{})
 		case <-q.context:
-			return response{status: http.StatusOK, body: map[string]any{}}
+			return ok(map[string]any{})
 		case <-s.done:
-			return response{status: http.StatusOK, body: map[string]any{}}
+			return ok(map[string]any{})
 		}
 	}
 }
@@ -251,29 +272,35 @@ func (s *Server) news(r *Runner, in runnerRequest) response {
 	for _, j := range s.jobs {
 		if in.Job != 0 {
 			if j.ID == in.Job && j.cancel {
-				return response{status: http.StatusOK, body: map[string]any{"cancel": true}}
+				return ok(map[string]any{"cancel": true})
 			}
 			continue
 		}
 		// A job whose message was lost on the way is delivered again.
 		again := j.Status == "in_progress" && j.RunnerID == r.ID
-		if !again && (j.Status != "queued" || r.Busy || !serves(r, j)) {
+		if !again && (j.Status != "queued" || r.Busy || !s.serves(r, j)) {
 			continue
 		}
 		j.Status, j.Started, j.RunnerID, j.RunnerName = "in_progress", time.Now(), r.ID, r.Name
 		r.Busy = true
+		if group := s.groupOf(r); group != nil {
+			j.group = *group
+		}
 		return response{status: http.StatusOK, body: map[string]any{"job": map[string]any{
-			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps,
+			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps, "env": j.Env,
 		}}}
 	}
 	return response{}
 }
 
-// serves tells whether a runner may take a job: its scope, and every label of
-// runs-on, without case.
-func serves(r *Runner, j *Job) bool {
+// serves tells whether a runner may take a job: its scope, its group, and every
+// label of runs-on, without case.
+func (s *Server) serves(r *Runner, j *Job) bool {
 	owner, _, _ := strings.Cut(j.Repository, "/")
 	if !strings.EqualFold(r.Scope, owner) && !strings.EqualFold(r.Scope, j.Repository) && !strings.HasPrefix(r.Scope, "enterprises/") {
+		return false
+	}
+	if group := s.groupOf(r); group != nil && !strings.Contains(r.Scope, "/") && !s.admits(group, j.Repository) {
 		return false
 	}
 	for _, want := range j.RunsOn {
@@ -284,17 +311,26 @@ func serves(r *Runner, j *Job) bool {
 	return true
 }
 
+func (s *Server) groupOf(r *Runner) *Group {
+	sc := s.scopes[strings.ToLower(r.Scope)]
+	if sc == nil {
+		return nil
+	}
+	return sc.group(r.GroupID)
+}
+
 // finish ends a job; an ephemeral runner is removed with it.
 func (s *Server) finish(r *Runner, in runnerRequest) response {
 	for _, j := range s.jobs {
-		if j.ID == in.Job && j.Status == "in_progress" {
+		if j.ID == in.Job && j.RunnerID == r.ID && j.Status == "in_progress" {
 			j.Status, j.Result, j.Log, j.Shutdown, j.Completed = "completed", in.Result, in.Log, in.Shutdown, time.Now()
 		}
 	}
 	r.Busy = false
-	r.busyUntil = s.now().Add(s.options.BusyAfterJob)
+	r.busyUntil = time.Now().Add(s.options.BusyAfterJob)
 	if r.Ephemeral {
-		delete(s.runners, r.ID)
+		r.done, r.leaves = true, time.Now().Add(s.options.RemoveAfterJob)
+		s.sweep(time.Now())
 	}
-	return response{status: http.StatusNoContent}
+	return noContent()
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ type TokenKind string
 const (
 	Classic     TokenKind = "classic"
 	FineGrained TokenKind = "fine-grained"
+	OAuth       TokenKind = "oauth"
 )
 
 // Token is a credential that GitHub has handed out.
@@ -30,6 +32,9 @@ type Token struct {
 	appID       string            // of an installation token
 }
 
+// classic tells whether scopes say what a token may do.
+func (t *Token) classic() bool { return t.Kind == Classic || t.Kind == OAuth }
+
 // App is a GitHub App with one key.
 type App struct {
 	ID            string // number or client id
@@ -43,7 +48,8 @@ type Group struct {
 	ID           int64
 	Name         string
 	Visibility   string   // all, selected, private
-	Repositories []string // with selected
+	Repositories []string // with selected: owner/name
+	AllowsPublic bool     // public repositories may use it too
 }
 
 // Runner is a registration as GitHub keeps it.
@@ -64,6 +70,8 @@ type Runner struct {
 	busyUntil  time.Time // GitHub calls it busy until then, whatever runs
 	session    *session
 	ended      time.Time // of its last session
+	done       bool      // an ephemeral one that has had its job, and leaves then
+	leaves     time.Time
 }
 
 // session is a listener's connection.
@@ -80,8 +88,9 @@ type Job struct {
 	Repository string
 	Workflow   string
 	Name       string
-	RunsOn     []string // default: self-hosted
-	Steps      []string // shell scripts, one after the other
+	RunsOn     []string          // default: self-hosted
+	Steps      []string          // shell scripts, one after the other
+	Env        map[string]string // of the steps
 
 	Status     string // queued, in_progress, completed
 	Result     string // success, failure, cancelled
@@ -95,37 +104,50 @@ type Job struct {
 	Completed  time.Time
 
 	cancel bool
+	group  Group // of its runner
 }
 
 // scope is what runners belong to.
 type scope struct {
-	name   string // acme, acme/coach
-	kind   string // organization, repository, enterprise
-	groups []Group
+	id      int64
+	name    string // acme, acme/coach
+	kind    string // organization, repository, enterprise
+	private bool   // of a repository
+	policy  string // of an organization: which repositories may have runners of their own
+	groups  []Group
 }
 
+// defaultGroup is the group that every scope has from the start.
+const defaultGroup = 1
+
+// issued is what is known of a registration or remove token.
 type issued struct {
-	scope   string
-	expires time.Time
+	scope     string
+	expires   time.Time
+	registers bool // it can also register
 }
 
 type world struct {
-	accounts      map[string]string // lower-case name -> User, Organization
-	scopes        map[string]*scope // by lower-case name; enterprises as enterprises/NAME
+	accounts      map[string]*account // by lower-case name
+	scopes        map[string]*scope   // by lower-case name; enterprises as enterprises/NAME
 	tokens        map[string]*Token
 	apps          []App
 	registrations map[string]issued // registration and remove tokens
-	runners       map[int64]*Runner
+	runners       roster
 	jobs          []*Job
 	secrets       []string
 	nextID        int64
 	installations map[int64]string // installation -> app
+	quotas        map[string]*quota
+	deprecations  map[string]Deprecation
+	latest        string // version of the runner
 }
 
 func newWorld() world {
 	return world{
-		accounts: map[string]string{}, scopes: map[string]*scope{}, tokens: map[string]*Token{},
-		registrations: map[string]issued{}, runners: map[int64]*Runner{}, installations: map[int64]string{}, nextID: 20,
+		accounts: map[string]*account{}, scopes: map[string]*scope{}, tokens: map[string]*Token{}, quotas: map[string]*quota{},
+		registrations: map[string]issued{}, runners: newRoster(), installations: map[int64]string{}, deprecations: map[string]Deprecation{},
+		nextID: 20, latest: "2.336.0",
 	}
 }
 
@@ -152,9 +174,10 @@ func (s *Server) AddUser(name string) { s.addAccount(name, "User") }
 
 func (s *Server) addAccount(name, kind string) {
 	s.change(func() {
-		s.accounts[strings.ToLower(name)] = kind
+		a := &account{name: name, kind: kind, id: s.id()}
+		s.accounts[strings.ToLower(name)] = a
 		if kind == "Organization" {
-			s.scopes[strings.ToLower(name)] = &scope{name: name, kind: "organization", groups: []Group{{ID: 1, Name: "Default", Visibility: "all"}}}
+			s.addScope(a.id, name, "organization").policy = "all"
 		}
 	})
 }
@@ -162,15 +185,32 @@ func (s *Server) addAccount(name, kind string) {
 // AddEnterprise makes an enterprise.
 func (s *Server) AddEnterprise(slug string) {
 	s.change(func() {
-		s.scopes["enterprises/"+strings.ToLower(slug)] = &scope{name: "enterprises/" + slug, kind: "enterprise", groups: []Group{{ID: 1, Name: "Default", Visibility: "all"}}}
+		s.addScope(s.id(), "enterprises/"+slug, "enterprise")
 	})
 }
 
-// AddRepository makes a repository, owner/name.
+// AddRepository makes a private repository, owner/name.
 func (s *Server) AddRepository(name string) {
-	s.change(func() {
-		s.scopes[strings.ToLower(name)] = &scope{name: name, kind: "repository", groups: []Group{{ID: 1, Name: "Default", Visibility: "all"}}}
-	})
+	s.change(func() { s.addScope(s.id(), name, "repository").private = true })
+}
+
+// AddPublicRepository makes a repository that everybody can see.
+func (s *Server) AddPublicRepository(name string) {
+	s.change(func() { s.addScope(s.id(), name, "repository") })
+}
+
+// addScope makes what runners can belong to, with its default group; the lock is
+// held.
+func (s *Server) addScope(id int64, name, kind string) *scope {
+	sc := &scope{id: id, name: name, kind: kind, groups: []Group{{ID: defaultGroup, Name: "Default", Visibility: "all"}}}
+	s.scopes[strings.ToLower(name)] = sc
+	return sc
+}
+
+// SetRunnerPolicy sets which repositories of an organization may have runners of
+// their own: all, selected, none.
+func (s *Server) SetRunnerPolicy(organization, enabled string) {
+	s.change(func() { s.scopes[strings.ToLower(organization)].policy = enabled })
 }
 
 // AddGroup makes a runner group and returns its id.
@@ -192,7 +232,7 @@ func (s *Server) AddToken(t Token) {
 	if t.Kind == "" {
 		t.Kind = Classic
 	}
-	if t.Kind == Classic && t.Scopes == nil {
+	if t.classic() && t.Scopes == nil {
 		t.Scopes = []string{"admin:org", "repo", "manage_runners:enterprise"}
 	}
 	s.change(func() {
@@ -245,16 +285,20 @@ func (s *Server) Install(app, account string) int64 {
 // copy it from the settings page.
 func (s *Server) RegistrationToken(scope string) string {
 	var token string
-	s.change(func() { token = s.issue(scope) })
+	s.change(func() { token = s.issue(scope, true) })
 	return token
 }
 
-// issue makes a registration token; the lock is held.
-func (s *Server) issue(scope string) string {
+// issue makes a registration or remove token; the lock is held.
+func (s *Server) issue(scope string, registers bool) string {
 	token := s.secret("A")
-	s.registrations[token] = issued{scope, time.Now().Add(time.Hour)}
+	s.registrations[token] = issued{scope, s.now().Add(time.Hour), registers}
 	return token
 }
+
+// ExpireRegistrationTokens makes every registration and remove token bad, as
+// time would.
+func (s *Server) ExpireRegistrationTokens() { s.change(func() { clear(s.registrations) }) }
 
 // AddRunner makes a registration that no listener here belongs to: a ghost of
 // an earlier life, or one of a thousand others.
@@ -267,22 +311,38 @@ func (s *Server) AddRunner(r Runner) int64 {
 		if r.Busy {
 			r.busyUntil = time.Now().Add(24 * time.Hour)
 		}
-		s.runners[r.ID] = &r
+		s.runners.put(&r)
 	})
 	return r.ID
+}
+
+// AddRunners makes n registrations like r, named r.Name-1 to r.Name-n.
+func (s *Server) AddRunners(n int, r Runner) {
+	for i := range n {
+		one := r
+		one.Name = fmt.Sprintf("%s-%d", r.Name, i+1)
+		s.AddRunner(one)
+	}
 }
 
 // Release ends the job of a runner made by AddRunner with Busy.
 func (s *Server) Release(id int64) {
 	s.change(func() {
-		if r := s.runners[id]; r != nil {
+		if r := s.runners.byID[id]; r != nil {
 			r.Busy, r.busyUntil = false, time.Time{}
 		}
 	})
 }
 
 // RemoveRunner deletes a runner behind its listener's back.
-func (s *Server) RemoveRunner(id int64) { s.change(func() { delete(s.runners, id) }) }
+func (s *Server) RemoveRunner(id int64) {
+	s.change(func() {
+		if r := s.runners.byID[id]; r != nil {
+			s.lose(r, time.Now())
+			s.runners.remove(id)
+		}
+	})
+}
 
 // Enqueue queues a job and returns its id.
 func (s *Server) Enqueue(job Job) int64 {
@@ -308,10 +368,7 @@ func (s *Server) CancelJob(id int64) {
 	s.change(func() {
 		for _, j := range s.jobs {
 			if j.ID == id {
-				j.cancel = true
-				if j.Status == "queued" {
-					j.Status, j.Result, j.Completed = "completed", "cancelled", time.Now()
-				}
+				j.stop()
 			}
 		}
 	})
@@ -320,20 +377,12 @@ func (s *Server) CancelJob(id int64) {
 // Runners returns all registrations, by id.
 func (s *Server) Runners() []Runner {
 	var all []Runner
-	s.look(func() { all = s.listRunners("") })
-	return all
-}
-
-// listRunners lists those of a scope, or all; the lock is held.
-func (s *Server) listRunners(scope string) []Runner {
-	all := []Runner{}
-	for _, r := range s.runners {
-		if scope == "" || strings.EqualFold(r.Scope, scope) {
-			r.Online = r.Online && r.session == nil || s.connected(r)
+	s.look(func() {
+		for _, r := range s.runners.ordered {
+			s.refresh(r)
 			all = append(all, *r)
 		}
-	}
-	slices.SortFunc(all, func(a, b Runner) int { return int(a.ID - b.ID) })
+	})
 	return all
 }
 

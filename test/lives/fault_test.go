@@ -176,8 +176,7 @@ func TestStillBusyAtGitHub(t *testing.T) {
 	}
 }
 
-// Starts that fail in a row wait longer and longer; the first success clears
-// the count.
+// Starts that fail in a row wait longer and longer.
 func TestCrashLoopAsksLessAndLess(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, githubtest.Options{})

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
+	"github.com/virtuoso902/org-runner/internal/githubtest/contract"
 	"github.com/virtuoso902/org-runner/internal/runnertest"
 )
 
@@ -27,14 +28,17 @@ import (
 // nothing.
 const patience = 60 * time.Second
 
-var product, listener string
+var (
+	product, listener string
+	productFlags      []string // for go build
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "lives")
 	if err != nil {
 		panic(err)
 	}
-	if product, err = runnertest.BuildProduct(dir); err == nil {
+	if product, err = runnertest.BuildProduct(dir, productFlags...); err == nil {
 		listener, err = runnertest.Build(dir)
 	}
 	if err != nil {
@@ -43,7 +47,7 @@ func TestMain(m *testing.M) {
 	}
 	// Lives wait more than they work.
 	if flag.Parse(); !isSet("test.parallel") {
-		_ = flag.Set("test.parallel", "12")
+		_ = flag.Set("test.parallel", "8")
 	}
 	code := m.Run()
 	os.RemoveAll(dir)
@@ -91,6 +95,7 @@ func newWorld(t testing.TB, options githubtest.Options) *world {
 	if err := runnertest.Install(w.home, listener); err != nil {
 		t.Fatal(err)
 	}
+	contract.Check(t, s)
 	t.Cleanup(func() {
 		killRest(w.home)
 		s.Close()

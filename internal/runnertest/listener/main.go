@@ -31,13 +31,15 @@ func main() {
 	}
 	loadDotEnv(root)
 	inputs := takeInputs()
-	switch os.Args[1] {
+	command := os.Args[1]
+	o := parse(command, os.Args[2:], inputs)
+	switch command {
 	case "configure":
-		os.Exit(configure(root, parse(os.Args[2:], inputs)))
+		os.Exit(configure(root, o))
 	case "remove":
-		os.Exit(remove(root, parse(os.Args[2:], inputs)))
+		os.Exit(remove(root, o))
 	case "run":
-		os.Exit(run(root, inputs["JITCONFIG"]))
+		os.Exit(run(root, o))
 	}
 	os.Exit(1)
 }
@@ -46,7 +48,7 @@ func main() {
 func loadDotEnv(root string) {
 	data, _ := os.ReadFile(filepath.Join(root, ".env"))
 	for line := range strings.Lines(string(data)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && name != "" {
+		if name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), "="); ok && name != "" {
 			os.Setenv(name, value)
 		}
 	}
@@ -59,12 +61,16 @@ func takeInputs() map[string]string {
 	for _, variable := range os.Environ() {
 		name, value, _ := strings.Cut(variable, "=")
 		if rest, ok := strings.CutPrefix(strings.ToUpper(name), prefix); ok {
-			inputs[rest] = strings.TrimSpace(value)
+			if value = strings.TrimSpace(value); value != "" {
+				inputs[rest] = value
+			}
 			os.Unsetenv(name)
 		}
 	}
 	return inputs
 }
+
+const byteOrderMark = "\xef\xbb\xbf"
 
 // settings is .runner, in the spelling of config.sh.
 type settings struct {
@@ -89,7 +95,7 @@ func readSettings(root string) (settings, error) {
 	if err != nil {
 		return s, err
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	if err := json.Unmarshal(data, &s); err == nil && s.AgentID != 0 {
 		return s, nil
 	}
@@ -119,10 +125,21 @@ func server(address string) string {
 }
 
 // refused is an answer that is none of the good ones.
-type refused int
+type refused struct {
+	status int
+	id     string // of the request
+	body   string
+}
 
 func (r refused) Error() string {
-	return fmt.Sprintf("Response status code does not indicate success: %d (%s).", int(r), http.StatusText(int(r)))
+	return fmt.Sprintf("Response status code does not indicate success: %d (%s).", r.status, http.StatusText(r.status))
+}
+
+func isRefused(err error, r *refused) bool { return errors.As(err, r) }
+
+func isStatus(err error, status int) bool {
+	var r refused
+	return isRefused(err, &r) && r.status == status
 }
 
 // call is one request to GitHub, in the stand-ins' own words.
@@ -145,17 +162,12 @@ func call(ctx context.Context, method, address string, in, out any) error {
 		return err
 	}
 	if response.StatusCode >= 300 {
-		return refused(response.StatusCode)
+		return refused{response.StatusCode, response.Header.Get("X-GitHub-Request-Id"), string(data)}
 	}
 	if out != nil && len(data) > 0 {
 		return json.Unmarshal(data, out)
 	}
 	return nil
-}
-
-func isStatus(err error, status int) bool {
-	var r refused
-	return errors.As(err, &r) && int(r) == status
 }
 
 // behaviour is what the fake wants to be done out of the ordinary.
@@ -168,10 +180,10 @@ type behaviour struct {
 	HoldOutput, LoseLines                bool
 }
 
-func askBehaviour(server, what string) behaviour {
+func askBehaviour(server, command, name string) behaviour {
 	var b behaviour
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	_ = call(ctx, http.MethodGet, server+"/_runner/behaviour?for="+what, nil, &b)
+	_ = call(ctx, http.MethodGet, server+"/_runner/behaviour?for="+command+"&name="+url.QueryEscape(name), nil, &b)
 	return b
 }

@@ -10,8 +10,20 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
+)
+
+const (
+	// retryPause is the wait after an error of the connection; the official one's
+	// is 15 to 60 s.
+	retryPause = 200 * time.Millisecond
+	// conflictTries is how often a session conflict is tried; the official
+	// listener gives up after 4 minutes.
+	conflictTries = 4
+	// unloadTimeout is how long a listener lives after SIGTERM at most.
+	unloadTimeout = 30 * time.Second
 )
 
 // listener is one run of Runner.Listener.
@@ -33,18 +45,40 @@ type job struct {
 	ID, Run                    int64
 	Repository, Workflow, Name string
 	Steps                      []string
+	Env                        map[string]string
 }
 
-// say prints a line as the listener does.
+// stamp is a point in time as .NET's universal sortable format has it.
+func stamp() string { return time.Now().UTC().Format("2006-01-02 15:04:05Z") }
+
+// diagnostics tells whether the diagnostic log goes to standard output too.
+var diagnostics = os.Getenv("ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT") != ""
+
+// say prints a line as the listener does, with its echo in the diagnostic log.
 func (l *listener) say(format string, values ...any) {
+	if l.behaviour.LoseLines {
+		return
+	}
+	line := stamp() + ": " + fmt.Sprintf(format, values...)
+	if diagnostics {
+		fmt.Printf("[RUNNER %s INFO Terminal] WRITE LINE: %s\n", stamp(), line)
+	}
+	fmt.Println(line)
+}
+
+// complain prints an error of the connection.
+func (l *listener) complain(err error) {
 	if !l.behaviour.LoseLines {
-		fmt.Printf("%s: %s\n", time.Now().UTC().Format("2006-01-02 15:04:05Z"), fmt.Sprintf(format, values...))
+		fail("%s: Runner connect error: %s. Retrying until reconnected.", stamp(), err)
 	}
 }
 
 // run is Runner.Listener run.
-func run(root, jit string) int {
-	if jit != "" {
+func run(root string, o options) int {
+	if !o.check("run") {
+		return 1
+	}
+	if jit := o.values["jitconfig"]; jit != "" {
 		if err := writeJIT(root, jit); err != nil {
 			return fail("%s", err)
 		}
@@ -53,28 +87,46 @@ func run(root, jit string) int {
 	if err != nil {
 		return fail("Runner is not configured.")
 	}
-	l := &listener{root: root, settings: s, credential: readCredential(root), behaviour: askBehaviour(s.ServerURL, "run")}
-	var cancel context.CancelFunc
-	l.stop, cancel = signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	if l.behaviour.IgnoreInterrupt {
-		l.stop = context.Background()
-		signal.Ignore(syscall.SIGINT)
-	}
-	defer cancel()
+	_ = os.MkdirAll(filepath.Join(root, "_diag"), 0o755)
+	_ = os.WriteFile(filepath.Join(root, "_diag", "Runner_"+time.Now().UTC().Format("20060102-150405")+"-utc.log"), []byte("the listener's log\n"), 0o644)
+	l := &listener{root: root, settings: s, credential: readCredential(root), behaviour: askBehaviour(s.ServerURL, "run", s.AgentName)}
+	l.watchSignals()
 	time.Sleep(l.behaviour.StartDelay)
-	fmt.Println("\n√ Connected to GitHub\n\nCurrent runner version: '" + version + "'")
 	if code, ok := l.connect(); !ok {
 		return code
 	}
+	fmt.Println("Current runner version: '" + version + "'")
 	l.say("Listening for Jobs")
-	if l.behaviour.ListenerExit != 0 {
-		if l.behaviour.ListenerExit == 3 || l.behaviour.ListenerExit == 4 {
+	if code := l.behaviour.ListenerExit; code != 0 {
+		if code == 3 || code == 4 {
 			_ = os.WriteFile(filepath.Join(root, "update.finished"), nil, 0o644)
 		}
 		l.endSession()
-		return l.behaviour.ListenerExit
+		return code
 	}
 	return l.listen()
+}
+
+// watchSignals takes SIGINT and SIGTERM. Both stop the listener: the first waits
+// for a job's worker without limit, the second for a while.
+func (l *listener) watchSignals() {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	var cancel context.CancelFunc
+	l.stop, cancel = context.WithCancel(context.Background())
+	go func() {
+		for s := range signals {
+			if l.behaviour.IgnoreInterrupt {
+				continue
+			}
+			if s == syscall.SIGTERM {
+				time.AfterFunc(unloadTimeout, func() { os.Exit(128 + int(syscall.SIGTERM)) })
+			} else {
+				fmt.Println("Exiting...")
+			}
+			cancel()
+		}
+	}()
 }
 
 func writeJIT(root, jit string) error {
@@ -106,47 +158,49 @@ func (l *listener) request(extra map[string]any) map[string]any {
 	return in
 }
 
+// pause waits before the next try; false when the listener is stopped.
+func (l *listener) pause() bool {
+	select {
+	case <-time.After(retryPause):
+		return true
+	case <-l.stop.Done():
+		return false
+	}
+}
+
 // connect makes the session.
 func (l *listener) connect() (code int, ok bool) {
-	for conflicts := 0; ; {
+	lost := false
+	for conflicts := 0; l.stop.Err() == nil; l.pause() {
+		fmt.Println()
+		success("Connected to GitHub")
+		fmt.Println()
 		var out struct{ Session string }
 		err := call(l.stop, http.MethodPost, l.settings.ServerURL+"/_runner/session", l.request(nil), &out)
 		switch {
 		case err == nil:
+			if lost {
+				l.say("Runner reconnected.")
+			}
 			l.session = out.Session
 			return 0, true
 		case l.stop.Err() != nil:
-			fmt.Println("Exiting...")
 			return 0, false
 		case isStatus(err, http.StatusNotFound):
-			return l.deleted(), false
+			return fail("Failed to create a session. The runner registration has been deleted from the server, please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently."), false
 		case isStatus(err, http.StatusConflict):
-			fmt.Fprintln(os.Stderr, "A session for this runner already exists.")
-			if conflicts++; conflicts > 3 {
+			fail("A session for this runner already exists.")
+			if conflicts++; conflicts == conflictTries {
+				fail("Stop retry on SessionConflictException after retried for 240 seconds.\nFailed to create session. %s", err)
 				return 5, false
 			}
-		default:
-			l.say("Runner connect error: %s. Retrying until reconnected.", err)
 		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-l.stop.Done():
+		if !lost {
+			l.complain(err)
+			lost = true
 		}
 	}
-}
-
-// deleted is a registration that is gone at GitHub: since 2.336.0 the listener
-// removes what is left of it here.
-func (l *listener) deleted() int {
-	fmt.Fprintln(os.Stderr, "An error occurred: The runner registration has been deleted from the server, please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently.")
-	l.forget()
-	return 1
-}
-
-func (l *listener) forget() {
-	for _, file := range registrationFiles {
-		_ = os.Remove(filepath.Join(l.root, file))
-	}
+	return 0, false
 }
 
 func (l *listener) endSession() {
@@ -157,30 +211,27 @@ func (l *listener) endSession() {
 
 // listen waits for jobs and runs them.
 func (l *listener) listen() int {
-	lost := false
-	for {
+	for lost := false; l.stop.Err() == nil; {
 		var m message
 		err := call(l.stop, http.MethodPost, l.settings.ServerURL+"/_runner/message", l.request(nil), &m)
 		switch {
-		case l.stop.Err() != nil && (err != nil || m.Job == nil):
-			fmt.Println("Exiting...")
-			l.endSession()
-			return 0
+		case l.stop.Err() != nil && err != nil:
+			continue
+		case isStatus(err, http.StatusNotFound) && l.behaviour.Ghost:
+			<-l.stop.Done()
+			continue
 		case isStatus(err, http.StatusNotFound):
-			if l.behaviour.Ghost {
-				<-l.stop.Done()
-				continue
-			}
-			return l.deleted()
+			// Since 2.336.0 the listener removes what is left of a registration that
+			// GitHub has deleted, and ends as if all were well.
+			fail("The runner no longer exists on the server. Cleaning up local configuration.")
+			forget(l.root)
+			return 0
 		case err != nil:
 			if !lost {
-				l.say("Runner connect error: %s. Retrying until reconnected.", err)
+				l.complain(err)
 				lost = true
 			}
-			select {
-			case <-time.After(200 * time.Millisecond):
-			case <-l.stop.Done():
-			}
+			l.pause()
 			continue
 		}
 		if lost {
@@ -191,29 +242,26 @@ func (l *listener) listen() int {
 			continue
 		}
 		l.runJob(m.Job)
-		if l.settings.Ephemeral {
-			l.forget()
-			return 0
-		}
-		if l.stop.Err() != nil {
-			fmt.Println("Exiting...")
+		// A job that a signal has ended is not one that has completed: then the
+		// files stay.
+		if l.settings.Ephemeral && l.stop.Err() == nil {
 			l.endSession()
+			forget(l.root)
 			return 0
 		}
 	}
+	l.endSession()
+	return 0
 }
 
 // runJob runs a job in a worker, and tells GitHub how it ended.
 func (l *listener) runJob(j *job) {
 	l.say("Running job: %s", j.Name)
 	result, log := l.work(j)
-	shown := map[string]string{"success": "Succeeded", "failure": "Failed", "cancelled": "Canceled"}[result]
-	if l.stop.Err() != nil && result == "cancelled" {
-		result = "failure" // what GitHub shows of a job whose runner was shut down
-	}
-	shutdown := l.stop.Err() != nil && shown == "Canceled"
+	shown := map[string]string{"success": "Succeeded", "failure": "Failed", "cancelled": "Canceled", "shutdown": "Canceled"}[result]
+	shutdown := result == "shutdown"
 	if shutdown {
-		log += "\nThe runner has received a shutdown signal."
+		result = "failure" // what GitHub shows of a job whose runner was shut down
 	}
 	for try := 0; ; try++ {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -222,74 +270,66 @@ func (l *listener) runJob(j *job) {
 		if err == nil || isStatus(err, http.StatusNotFound) || try == 60 {
 			break
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(retryPause)
 	}
 	l.say("Job %s completed with result: %s", j.Name, shown)
 }
 
 // work runs the worker and passes a cancellation on, from GitHub or from a
-// signal. After SIGINT it waits for the worker without limit.
+// signal, once. It waits for the worker without limit.
 func (l *listener) work(j *job) (result, log string) {
-	command := exec.Command(filepath.Join(l.root, "bin", "Runner.Worker"), "spawnclient")
-	command.Stderr = os.Stderr
-	toWorker, err := command.StdinPipe()
+	worker := exec.Command(filepath.Join(l.root, "bin", "Runner.Worker"), "spawnclient")
+	worker.Stderr = os.Stderr
+	toWorker, err := worker.StdinPipe()
 	if err != nil {
 		return "failure", err.Error()
 	}
-	fromWorker, err := command.StdoutPipe()
+	fromWorker, err := worker.StdoutPipe()
 	if err != nil {
 		return "failure", err.Error()
 	}
-	if err := command.Start(); err != nil {
+	if err := worker.Start(); err != nil {
 		return "failure", err.Error()
 	}
 	encoder := json.NewEncoder(toWorker)
-	_ = encoder.Encode(map[string]any{"job": j, "settings": l.settings, "holdOutput": l.behaviour.HoldOutput})
-	ended := make(chan struct{})
-	polling, stopPolling := context.WithCancel(context.Background())
-	defer stopPolling()
-	go l.watchForCancel(polling, j, func() {
-		if l.behaviour.HangInCancel {
-			fmt.Println("hanging in cancel")
-			select {}
+	_ = encoder.Encode(order{Job: *j, Settings: l.settings, HoldOutput: l.behaviour.HoldOutput})
+	var once sync.Once
+	tell := func(word string) {
+		once.Do(func() {
+			if l.behaviour.HangInCancel {
+				select {}
+			}
+			_ = encoder.Encode(word)
+		})
+	}
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	go func() {
+		select {
+		case <-l.stop.Done():
+			tell("shutdown")
+		case <-ctx.Done():
 		}
-		_ = encoder.Encode("cancel")
-	}, ended)
-	var out struct{ Result, Log string }
-	err = json.NewDecoder(fromWorker).Decode(&out)
-	if l.behaviour.HangInCancel && out.Result == "cancelled" {
-		select {}
+	}()
+	go l.watchForCancel(ctx, j, tell)
+	var out outcome
+	if err = json.NewDecoder(fromWorker).Decode(&out); err != nil {
+		out = outcome{Result: "failure", Log: "the worker died"}
 	}
-	close(ended)
-	_ = command.Wait()
-	if err != nil {
-		return "failure", "the worker died: " + command.ProcessState.String()
-	}
+	_ = worker.Wait()
 	return out.Result, out.Log
 }
 
 // watchForCancel keeps the listener's connection while a job runs.
-func (l *listener) watchForCancel(ctx context.Context, j *job, cancel func(), ended <-chan struct{}) {
-	done := false
-	go func() {
-		select {
-		case <-l.stop.Done():
-			cancel()
-		case <-ended:
-		}
-	}()
+func (l *listener) watchForCancel(ctx context.Context, j *job, tell func(word string)) {
 	for ctx.Err() == nil {
 		var m message
 		err := call(ctx, http.MethodPost, l.settings.ServerURL+"/_runner/message", l.request(map[string]any{"job": j.ID}), &m)
-		if err != nil && ctx.Err() == nil {
-			time.Sleep(200 * time.Millisecond)
-		}
-		if m.Cancel && !done {
-			done = true
-			go cancel()
-		}
 		if m.Cancel {
-			time.Sleep(200 * time.Millisecond)
+			go tell("cancel")
+		}
+		if err != nil || m.Cancel {
+			time.Sleep(retryPause)
 		}
 	}
 }
