@@ -19,6 +19,8 @@ const (
 // Fault makes calls go wrong. The zero values of its parts do nothing.
 type Fault struct {
 	Operation string // "" for every call of the REST API
+	Method    string // instead: a method and a path, with * for one segment
+	Path      string // without the API's prefix
 	After     int    // spares so many calls first
 	Times     int    // then hits so many; 0: all until it is removed
 
@@ -69,7 +71,7 @@ func (s *Server) faultFor(q request) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
-		if f.Operation != q.operation && (f.Operation != "" || q.runnerSide) {
+		if !f.concerns(q) {
 			continue
 		}
 		f.seen++
@@ -79,6 +81,17 @@ func (s *Server) faultFor(q request) (Fault, bool) {
 		}
 	}
 	return Fault{}, s.down
+}
+
+func (f *Fault) concerns(q request) bool {
+	switch {
+	case f.Path != "":
+		_, ok := match(f.Path, q.path)
+		return ok && f.Method == q.method
+	case f.Operation != "":
+		return f.Operation == q.operation
+	}
+	return !q.runnerSide
 }
 
 // Hits tells how often faults of an operation have hit.
