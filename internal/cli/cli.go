@@ -57,6 +57,10 @@ type silent struct {
 	code int
 }
 
+// errNoRunner is a question to a life that nobody answers: exit code 75, because
+// the next one may.
+var errNoRunner = errors.New("no runner answers here")
+
 // Main runs one command and returns the exit code. It is the one place where an
 // error is printed.
 func Main(call Invocation) int {
@@ -114,7 +118,7 @@ func exitCode(err error) int {
 		return exitCredentials
 	case errors.Is(err, register.ErrUnreachable):
 		return exitUnreachable
-	case errors.Is(err, runner.ErrRunner), errors.Is(err, runner.ErrUnclean):
+	case errors.Is(err, runner.ErrRunner), errors.Is(err, runner.ErrUnclean), errors.Is(err, errNoRunner):
 		return exitRunnerFailed
 	}
 	return exitInternal

@@ -23,7 +23,7 @@ func hook(call Invocation) error {
 		Ask: "job-started", Repository: job.Repository, Workflow: job.Workflow, RunID: job.RunID,
 	})
 	if err != nil {
-		return fmt.Errorf("this job does not run, because the runner's supervisor cannot be asked whether it may: %w: tell who runs this runner", err)
+		return fmt.Errorf("this job does not run: whether it may is for its runner to say, and %w: %w: tell who runs this runner", errNoRunner, err)
 	}
 	if reply.Message != "" {
 		fmt.Fprintln(call.Stdout, reply.Message)

@@ -18,7 +18,7 @@ func ask(call Invocation) (*runner.Status, error) {
 	socket := runner.Socket(runner.StateDir(config.Home(call.Environ)))
 	reply, err := runner.Ask(socket, runner.Request{Ask: "status"})
 	if err != nil {
-		return nil, fmt.Errorf("no runner answers here: %w: is this its container, and is it running?", err)
+		return nil, fmt.Errorf("%w: %w: is this its container, and is it running?", errNoRunner, err)
 	}
 	if reply.Status == nil {
 		return nil, errors.New("the runner's answer holds no status: is another version of org-runner running here?")
