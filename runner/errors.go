@@ -9,11 +9,12 @@ import (
 
 // Errors that a life can end with; errors.Is finds them.
 var (
-	ErrConfiguration = errors.New("configuration")                        // exit code 78: an operator must change something
-	ErrRunner        = errors.New("the runner failed")                    // exit code 75: another try may succeed
-	ErrDeprecated    = errors.New("the image's runner is too old")        // exit code 7: the image must be rebuilt
-	ErrUnclean       = errors.New("the stop left something undone")       // exit code 128+n
-	ErrInternal      = errors.New("a fault of org-runner's own")          // exit code 70
+	ErrConfiguration = errors.New("configuration")                  // exit code 78: an operator must change something
+	ErrRunner        = errors.New("the runner failed")              // exit code 75: another try may succeed
+	ErrDeprecated    = errors.New("the image's runner is too old")  // exit code 7: the image must be rebuilt
+	ErrUnclean       = errors.New("the stop left something undone") // exit code 128+n
+	ErrInternal      = errors.New("a fault of org-runner's own")    // exit code 70
+	errOnItsWay      = errors.New("its registration may still be on the way to GitHub")
 	errStillBusy     = errors.New("GitHub says that it still runs a job") // a delete that was refused to the end
 )
 

@@ -103,7 +103,7 @@ func (l *Life) deleteByID(ctx context.Context, id int64) error {
 func (l *Life) deleteByName(ctx context.Context, name string) error {
 	for look := range 2 {
 		if look > 0 && sleep(ctx, busyPause) != nil {
-			return nil
+			return errOnItsWay
 		}
 		id, err := l.GitHub.FindRunner(ctx, name)
 		if err != nil {
