@@ -16,9 +16,9 @@ func (c *Client) refusal(ctx context.Context, method, path string, a *answer) er
 	text, ours := message(a)
 	e := &Error{Method: method, Path: path, Status: a.status, Message: text, RequestID: a.requestID(), Kind: ErrConfiguration}
 	switch {
-	case a.status >= 300 && a.status < 400:
+	case a.status < 400 && a.header.Get("Location") != "":
 		e.Remedy = "it has moved to " + printable(a.header.Get("Location")) + ": set the target's new name"
-	case !ours:
+	case a.status < 400, !ours:
 		e.Remedy = "this answer did not come from GitHub's REST API: check GITHUB_API_URL and HTTPS_PROXY"
 	case a.status == http.StatusUnauthorized:
 		e.Kind, e.Remedy = ErrCredentials, c.unauthorized(path, a)

@@ -75,6 +75,8 @@ func TestGuidance(t *testing.T) {
 			register.ErrConfiguration, "the configuration is wrong: " + tokenCall + ": 422 Invalid request; no: correct what GitHub names; RUNNER_NAME, RUNNER_GROUP, LABELS and RUNNER_WORKDIR are what it was sent"},
 		{"not GitHub", register.Scope{}, map[string][]reply{tokenCall: {{status: 404, body: `<html>`}}},
 			register.ErrConfiguration, "the configuration is wrong: " + tokenCall + ": 404 Not Found: this answer did not come from GitHub's REST API: check GITHUB_API_URL and HTTPS_PROXY"},
+		{"moved nowhere", register.Scope{}, map[string][]reply{tokenCall: {{status: 304, body: `{}`}}},
+			register.ErrConfiguration, "the configuration is wrong: " + tokenCall + ": 304 Not Modified: this answer did not come from GitHub's REST API: check GITHUB_API_URL and HTTPS_PROXY"},
 		{"another form", register.Scope{}, map[string][]reply{tokenCall: {{status: 201, body: `{"tokens":[]}`}}},
 			register.ErrConfiguration, "the configuration is wrong: " + tokenCall + ": 201 the answer is not of the documented form: check that GITHUB_API_URL is the address of GitHub's REST API"},
 		{"410", register.Scope{}, map[string][]reply{tokenCall: {{status: 410, body: `{"message":"This version is gone"}`}}},
@@ -97,7 +99,11 @@ func TestGuidance(t *testing.T) {
 				}
 				equal(t, "message", err.Error(), row.want)
 				mustBe(t, err, row.kind)
-				equal(t, "calls for the token", github.times(github.names()[0]), 1)
+				calls := 1
+				if row.name == "not GitHub" {
+					calls = 3 // once may be garbage
+				}
+				equal(t, "calls for the token", github.times(github.names()[0]), calls)
 				if took := time.Since(began); took > 5*time.Second {
 					t.Errorf("it took %s", took)
 				}

@@ -25,6 +25,9 @@ const (
 	// GitHub wants at least one minute, then exponentially longer ones.
 	secondaryWait        = time.Minute
 	longestSecondaryWait = 16 * time.Minute
+	// foreignTries is after how many refusals that are not of GitHub's form they
+	// are believed: one may be garbage, this many come from a wrong address.
+	foreignTries = 3
 	// longestTold bounds a wait that an answer names; it only keeps arithmetic
 	// from overflowing.
 	longestTold = 24 * time.Hour
@@ -37,6 +40,7 @@ type tries struct {
 	log          zerolog.Logger
 	failed       int // attempts
 	limited      int // rate limits in a row
+	foreign      int // answers that are not GitHub's
 	last         verdict
 	wait         time.Duration // before the next attempt
 	over         bool          // no further attempt fits into the budget
@@ -52,6 +56,11 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 	t.failed, t.last = t.failed+1, v
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if v.foreign {
+		if t.foreign++; t.foreign == foreignTries {
+			return false, nil
+		}
 	}
 	left := time.Duration(1<<63 - 1)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -83,9 +92,9 @@ func (t *tries) next(v verdict, left time.Duration) (wait time.Duration, over bo
 		return draw(shortestWait, min(firstWait<<min(t.failed-1, 10), longestWait), left)
 	}
 	t.limited++
-	if v.named && v.told > 0 {
+	if v.named {
 		spread := v.told/2 + time.Second
-		return draw(v.told, v.told+min(spread<<min(t.limited-1, 3), max(spread, longestWait)), left)
+		return draw(v.told, v.told+min(spread<<min(t.limited-1, 6), max(spread, longestWait)), left)
 	}
 	least := min(secondaryWait<<min(t.limited-1, 4), longestSecondaryWait)
 	if least >= left {
@@ -107,6 +116,7 @@ func draw(least, most, left time.Duration) (wait time.Duration, over bool) {
 type verdict struct {
 	transient bool
 	limited   bool          // by a rate limit
+	foreign   bool          // a refusal, but not of GitHub's form
 	named     bool          // GitHub has named the time to wait
 	told      time.Duration // that time
 	status    int           // 0: there was no answer
@@ -127,12 +137,13 @@ func judge(response *http.Response, err error) verdict {
 	if err != nil {
 		return verdict{transient: !errors.Is(err, ErrConfiguration), message: printable(plain(err).Error())}
 	}
-	if response.StatusCode < 400 {
+	if response.StatusCode < 300 {
 		return verdict{}
 	}
 	a := whole(response)
 	v := verdict{status: a.status, requestID: a.requestID()}
-	v.message, _ = message(a)
+	text, ours := message(a)
+	v.message, v.foreign = text, !ours
 	v.told, v.named = told(a.header, a.clock())
 	switch {
 	case a.status == http.StatusTooManyRequests, a.status == http.StatusForbidden:
@@ -141,6 +152,9 @@ func judge(response *http.Response, err error) verdict {
 	case a.status == http.StatusRequestTimeout, a.status >= 500 && a.status != http.StatusNotImplemented:
 		v.transient = true
 	}
+	// A 5xx, or a rate limit, may come from what stands before GitHub.
+	v.foreign = v.foreign && !v.transient
+	v.transient = v.transient || v.foreign
 	return v
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 )
 
 //go:embed scripts
@@ -70,8 +71,17 @@ func Install(dir, listener string) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(dir, entry.Name()), data, 0o755)
+		return writeExecutable(filepath.Join(dir, entry.Name()), data)
 	})
+}
+
+// writeExecutable writes a file that can be run at once. A process that is
+// forked while the file is open for writing would keep it busy ("text file
+// busy").
+func writeExecutable(path string, data []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, data, 0o755)
 }
 
 // InstallListener puts the listener beside scripts that are there already, such
@@ -91,7 +101,7 @@ func InstallListener(dir, listener string) error {
 		if os.Link(listener, path) == nil {
 			continue
 		}
-		if err := os.WriteFile(path, data, 0o755); err != nil {
+		if err := writeExecutable(path, data); err != nil {
 			return err
 		}
 	}
