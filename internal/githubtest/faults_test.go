@@ -109,6 +109,7 @@ func TestDownAndBack(t *testing.T) {
 	if a, err := w.try(context.Background(), "GET", "/rate_limit", nil); err == nil {
 		t.Errorf("it answers %d", a.status)
 	}
+	w.until("the runner offline, its poll broken off", func() bool { return !w.Runners()[0].Online })
 	w.SetDown(false)
 	if a := w.call("GET", "/rate_limit", nil); a.status != 200 {
 		t.Errorf("not back: %d", a.status)

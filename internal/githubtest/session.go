@@ -249,8 +249,11 @@ func (s *Server) message(q request) response {
 				s.wake()
 			}
 		}
-		changed := s.changed
+		changed, down := s.changed, s.down
 		s.mu.Unlock()
+		if down {
+			panic(http.ErrAbortHandler)
+		}
 		if answer.status != 0 {
 			return answer
 		}

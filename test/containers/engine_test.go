@@ -171,8 +171,18 @@ func build(dir, name, dockerfile string) error {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		return err
 	}
-	_, err := try(docker, "build", "-q", "-t", name, dir)
-	return err
+	return dockerBuild("-t", name, dir)
+}
+
+// dockerBuild builds an image. An engine of that age can lose the connection in
+// the middle of a build; the next try goes on from its cache.
+func dockerBuild(args ...string) error {
+	for left := 3; ; left-- {
+		out, err := try(docker, append([]string{"build", "-q"}, args...)...)
+		if err == nil || left == 1 || !strings.Contains(out, "error during connect") {
+			return err
+		}
+	}
 }
 
 // makeGo puts this machine's Go, and the modules that the build needs, into an
@@ -244,8 +254,7 @@ USER runner
 
 // makeProduct builds our image, from the Dockerfile as it is.
 func makeProduct(string) error {
-	_, err := try(docker, "build", "-q", "-t", image, "--build-arg", "VERSION=test", root)
-	return err
+	return dockerBuild("-t", image, "--build-arg", "VERSION=test", root)
 }
 
 // makeWeak is the negative control: the same image with a binary that everybody
