@@ -69,7 +69,8 @@ func (c *Client) unauthorized(path string, a *answer) string {
 }
 
 // clockProblem says by how much our clock is wrong if that is why GitHub refuses
-// a JWT; ahead is how far ours is ahead of GitHub's, which is told in seconds.
+// a JWT; ahead is how far ours is ahead of GitHub's, which tells whole seconds,
+// some time ago: what is shown is rounded.
 func clockProblem(ahead time.Duration) string {
 	const slack = 5 * time.Second
 	direction := "ahead of"
@@ -80,7 +81,7 @@ func clockProblem(ahead time.Duration) string {
 	default:
 		return ""
 	}
-	return fmt.Sprintf("this machine's clock is %s %s GitHub's, so the App's JWT is not valid there: set the clock (NTP)", ahead.Abs().Round(time.Second), direction)
+	return fmt.Sprintf("this machine's clock is %s %s GitHub's, so the App's JWT is not valid there: set the clock (NTP)", ahead.Abs().Round(10*time.Second), direction)
 }
 
 // need says what credentials for this scope must have.
