@@ -105,6 +105,7 @@ func prepare() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	removeLeftovers()
 	for _, step := range []func(string) error{makeDebian, makeGo, makeRunner, makeProduct, makeWeak} {
 		if err := step(dir); err != nil {
 			return err
@@ -133,6 +134,16 @@ func bridgeAddress() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("the bridge %s has no address", name)
+}
+
+// removeLeftovers ends the containers of a run that was killed: under a restart
+// policy they come back with the engine.
+func removeLeftovers() {
+	for _, name := range []string{image, weakImage} {
+		if out, err := try(docker, "ps", "-aq", "--filter", "ancestor="+name); err == nil && out != "" {
+			_, _ = try(docker, append([]string{"rm", "-f", "-v"}, strings.Fields(out)...)...)
+		}
+	}
 }
 
 const debianImage = "org-runner-test-debian"

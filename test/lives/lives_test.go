@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -301,6 +302,11 @@ func killRest(home string) {
 		if len(rest) == 0 {
 			return
 		}
+		// The listener first: it would tell GitHub of its worker's death, for which
+		// the end of a container leaves no time.
+		slices.SortStableFunc(rest, func(a, b string) int {
+			return strings.Compare(fmt.Sprint(!strings.Contains(a, "Runner.Listener run")), fmt.Sprint(!strings.Contains(b, "Runner.Listener run")))
+		})
 		for _, p := range rest {
 			var pid int
 			if _, err := fmt.Sscan(p, &pid); err == nil && pid != os.Getpid() {
