@@ -3,6 +3,7 @@
 package lives
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,16 +163,17 @@ func TestHangInCancel(t *testing.T) {
 // another name and says so.
 func TestStillBusyAtGitHub(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, githubtest.Options{LostAfter: time.Hour})
-	l := withJob(w, "sleep 600")
-	old := w.Runners()[0]
-	l.kill()
+	w := newWorld(t, githubtest.Options{})
+	old := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "fleet", Labels: []string{"before"}, Busy: true})
+	if err := os.WriteFile(filepath.Join(w.home, ".runner"), fmt.Appendf(nil, `{"agentId":%d,"agentName":"fleet"}`, old), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"after"}, Steps: []string{"true"}})
 	w.start("RUNNER_REGISTER_TIMEOUT=10s", "LABELS=after").end(0)
-	if j := w.Job(job); j.Result != "success" || j.RunnerName == old.Name {
+	if j := w.Job(job); j.Result != "success" || j.RunnerName == "fleet" {
 		t.Errorf("the next job: %+v", j)
 	}
-	if left := w.Runners(); len(left) != 1 || left[0].ID != old.ID {
+	if left := w.Runners(); len(left) != 1 || left[0].ID != old {
 		t.Errorf("GitHub has %+v", left)
 	}
 }
