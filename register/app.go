@@ -124,6 +124,13 @@ func (a *App) lookUp(ctx context.Context) error {
 	return err
 }
 
+// describe asks for the App's own name.
+func (a *App) describe(ctx context.Context) (slug string, _ *answer, err error) {
+	var out struct{ Slug string }
+	answer, err := a.call(ctx, http.MethodGet, "/app", &out, "GitHub knows no such App: correct GITHUB_APP_ID")
+	return out.Slug, answer, err
+}
+
 // call is one call as the App itself; missing is what to do about a 404, which
 // says nothing of a runner and so must not look like one that is gone.
 func (a *App) call(ctx context.Context, method, path string, out any, missing string) (*answer, error) {

@@ -153,10 +153,18 @@ func (c *Client) read(ctx context.Context, method, path string, a *answer, out a
 }
 
 // list yields what GitHub hands out in pages: the elements that each page has
-// under key. After an error it ends.
+// under key, or that it is when key is empty. After an error it ends.
 func list[T any](ctx context.Context, c *Client, path, key string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
+		seen := map[string]bool{}
 		for next := path; next != ""; {
+			// What stands between us and GitHub may answer every page with the same.
+			if seen[next] {
+				var none T
+				yield(none, fmt.Errorf("%w: GET %s: its next page is one that has been read: check GITHUB_API_URL and HTTPS_PROXY", ErrConfiguration, path))
+				return
+			}
+			seen[next] = true
 			elements, following, err := page[T](ctx, c, next, key)
 			if err != nil {
 				var none T
@@ -174,12 +182,19 @@ func list[T any](ctx context.Context, c *Client, path, key string) iter.Seq2[T, 
 }
 
 func page[T any](ctx context.Context, c *Client, path, key string) (elements []T, next string, err error) {
-	var object map[string]json.RawMessage
-	a, err := c.do(ctx, http.MethodGet, path, nil, &object)
+	var body json.RawMessage
+	a, err := c.do(ctx, http.MethodGet, path, nil, &body)
 	if err != nil {
 		return nil, "", err
 	}
-	if json.Unmarshal(object[key], &elements) != nil {
+	if key != "" {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(body, &object) != nil {
+			return nil, "", malformed(http.MethodGet, path, a)
+		}
+		body = object[key]
+	}
+	if json.Unmarshal(body, &elements) != nil {
 		return nil, "", malformed(http.MethodGet, path, a)
 	}
 	next, err = c.nextPage(a.header.Get("Link"))

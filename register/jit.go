@@ -76,7 +76,7 @@ func (c *Client) generate(ctx context.Context, in jitRequest) (secret.String, er
 
 // makeRoom deletes the runner that has a name which we want. GitHub can call a
 // runner busy for a while after its job, and a list can be older than a
-// conflict: then it waits, 1 s at first and 30 s at most.
+// conflict: then it waits, 1 to 2 s at first and 30 s at most.
 func (c *Client) makeRoom(ctx context.Context, name string, try int, conflict error) error {
 	for ; ; try++ {
 		if try > 0 {
@@ -106,7 +106,10 @@ func pause(ctx context.Context, n int) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline) - shortestAttempt
 	}
-	wait, over := draw(time.Second, min(time.Second<<min(n, 5), 30*time.Second), left)
+	// No shorter than half of the bound: each look is two calls, and their number
+	// in the whole time should have a bound too.
+	most := min(time.Second<<min(n, 5), 30*time.Second)
+	wait, over := draw(most/2, most, left)
 	if over {
 		return context.DeadlineExceeded
 	}

@@ -1,0 +1,115 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// RepositoryInfo is a repository as GitHub lists it.
+type RepositoryInfo struct {
+	ID       int64     `json:"id"`
+	FullName string    `json:"full_name"` // owner/name
+	Private  bool      `json:"private"`
+	Archived bool      `json:"archived"`
+	PushedAt time.Time `json:"pushed_at"`
+}
+
+// Repositories yields the organization's repositories that the credentials can
+// see, those last pushed to first; after an error it ends.
+func (c *Client) Repositories(ctx context.Context) iter.Seq2[RepositoryInfo, error] {
+	return list[RepositoryInfo](ctx, c, c.options.Scope.path()+"/repos?per_page=100&sort=pushed", "")
+}
+
+// Repository asks for one repository, owner/name. One that does not exist or
+// cannot be seen is ErrNotFound.
+func (c *Client) Repository(ctx context.Context, name string) (RepositoryInfo, error) {
+	var r RepositoryInfo
+	_, err := c.do(ctx, http.MethodGet, "/repos/"+name, nil, &r)
+	return r, err
+}
+
+// GroupRepositories lists the repositories that a runner group with the
+// visibility "selected" admits.
+func (c *Client) GroupRepositories(ctx context.Context, id int64) ([]RepositoryInfo, error) {
+	var all []RepositoryInfo
+	path := c.options.Scope.path() + "/actions/runner-groups/" + strconv.FormatInt(id, 10) + "/repositories?per_page=100"
+	for r, err := range list[RepositoryInfo](ctx, c, path, "repositories") {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// Run is a workflow run.
+type Run struct {
+	ID         int64     `json:"id"`
+	Name       string    `json:"name"` // the workflow's
+	Title      string    `json:"display_title"`
+	Event      string    `json:"event"`
+	Branch     string    `json:"head_branch"`
+	Status     string    `json:"status"`     // queued, in_progress, completed, waiting, requested, pending
+	Conclusion string    `json:"conclusion"` // of a completed one
+	URL        string    `json:"html_url"`
+	Attempt    int       `json:"run_attempt"`
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
+	Actor      struct {
+		Login string `json:"login"`
+	} `json:"actor"`
+}
+
+// Job is one job of a workflow run.
+type Job struct {
+	ID          int64      `json:"id"`
+	RunID       int64      `json:"run_id"`
+	Name        string     `json:"name"`
+	Workflow    string     `json:"workflow_name"`
+	Branch      string     `json:"head_branch"`
+	Status      string     `json:"status"`
+	Conclusion  string     `json:"conclusion"`
+	URL         string     `json:"html_url"`
+	Labels      []string   `json:"labels"` // runs-on
+	CreatedAt   time.Time  `json:"created_at"`
+	StartedAt   *time.Time `json:"started_at"` // that of a queued one is when it was queued
+	CompletedAt *time.Time `json:"completed_at"`
+	RunnerID    int64      `json:"runner_id"`
+	RunnerName  string     `json:"runner_name"`
+	GroupName   string     `json:"runner_group_name"`
+}
+
+// Runs yields the workflow runs of a repository, the newest first; after an error
+// it ends. An empty status is all of them; created is GitHub's search by date, as
+// ">=2026-01-02T15:04:05Z", or empty. GitHub shows at most 1,000 runs of a
+// filtered list.
+func (c *Client) Runs(ctx context.Context, repository, status, created string) iter.Seq2[Run, error] {
+	query := url.Values{"per_page": {"100"}}
+	if status != "" {
+		query.Set("status", status)
+	}
+	if created != "" {
+		query.Set("created", created)
+	}
+	return list[Run](ctx, c, "/repos/"+repository+"/actions/runs?"+query.Encode(), "workflow_runs")
+}
+
+// Jobs yields the jobs of a run's latest attempt; after an error it ends.
+func (c *Client) Jobs(ctx context.Context, repository string, run int64) iter.Seq2[Job, error] {
+	return list[Job](ctx, c, "/repos/"+repository+"/actions/runs/"+strconv.FormatInt(run, 10)+"/jobs?per_page=100", "jobs")
+}
+
+// CancelRun asks GitHub to cancel a workflow run; one that has completed already
+// is no error.
+func (c *Client) CancelRun(ctx context.Context, repository string, run int64) error {
+	_, err := c.do(ctx, http.MethodPost, "/repos/"+repository+"/actions/runs/"+strconv.FormatInt(run, 10)+"/cancel", nil, nil)
+	if errors.Is(err, errConflict) {
+		return nil
+	}
+	return err
+}
