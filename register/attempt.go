@@ -24,9 +24,10 @@ const (
 	longestBody = 16 << 20
 )
 
-// newTransport keeps one connection, which serves all calls that come close
+// NewTransport makes the transport that a client has when it is given none. It
+// keeps one connection, which serves all calls that come close
 // together. A life is quiet for hours after them, so it is closed soon.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},

@@ -36,6 +36,9 @@ type Options struct {
 	// Secret is called with every token that GitHub hands out and every JWT,
 	// before it is used.
 	Secret func(secret.String)
+	// Trouble is told why a call is about to be tried again, and "" once one got an
+	// answer: who looks at a runner that waits wants to know for what.
+	Trouble func(reason string)
 	// Transport carries the requests; nil for one that honours HTTPS_PROXY,
 	// NO_PROXY and SSL_CERT_FILE.
 	Transport http.RoundTripper
@@ -54,8 +57,11 @@ func New(options Options) *Client {
 	if options.Secret == nil {
 		options.Secret = func(secret.String) {}
 	}
+	if options.Trouble == nil {
+		options.Trouble = func(string) {}
+	}
 	if options.Transport == nil {
-		options.Transport = newTransport()
+		options.Transport = NewTransport()
 	}
 	c := &Client{options: options, http: &http.Client{
 		Transport:     &attempts{options.Transport},
@@ -106,7 +112,7 @@ func (c *Client) request(ctx context.Context, authorization secret.String, metho
 	if in != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	policy := &tries{method: method, path: path, log: c.options.Log}
+	policy := &tries{method: method, path: path, log: c.options.Log, trouble: c.options.Trouble}
 	client := &retryablehttp.Client{
 		HTTPClient:   c.http,
 		RetryMax:     math.MaxInt, // the context ends it
@@ -118,6 +124,7 @@ func (c *Client) request(ctx context.Context, authorization secret.String, metho
 	if err != nil || policy.over {
 		return nil, policy.failure(ctx, err)
 	}
+	c.options.Trouble("")
 	return whole(response), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -102,6 +103,20 @@ func (c *Client) Runs(ctx context.Context, repository, status, created string) i
 // Jobs yields the jobs of a run's latest attempt; after an error it ends.
 func (c *Client) Jobs(ctx context.Context, repository string, run int64) iter.Seq2[Job, error] {
 	return list[Job](ctx, c, "/repos/"+repository+"/actions/runs/"+strconv.FormatInt(run, 10)+"/jobs?per_page=100", "jobs")
+}
+
+// JobQueued tells since when the job had been waiting that a runner runs in a
+// workflow run; zero if GitHub does not name it.
+func (c *Client) JobQueued(ctx context.Context, repository string, run int64, runner string) (time.Time, error) {
+	for job, err := range c.Jobs(ctx, repository, run) {
+		if err != nil {
+			return time.Time{}, err
+		}
+		if strings.EqualFold(job.RunnerName, runner) {
+			return job.CreatedAt, nil
+		}
+	}
+	return time.Time{}, nil
 }
 
 // CancelRun asks GitHub to cancel a workflow run; one that has completed already

@@ -38,6 +38,7 @@ const (
 type tries struct {
 	method, path string
 	log          zerolog.Logger
+	trouble      func(reason string)
 	failed       int // attempts
 	limited      int // rate limits in a row
 	foreign      int // answers that are not GitHub's
@@ -69,6 +70,7 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 	if t.wait, t.over = t.next(v, left); t.over {
 		return false, nil
 	}
+	t.trouble(t.method + " " + t.path + ": " + v.reason())
 	t.log.Warn().Str("call", t.method+" "+t.path).Str("reason", v.reason()).Int("attempt", t.failed).
 		Dur("wait", t.wait.Round(time.Millisecond)).Msg("GitHub is asked again")
 	return true, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/secret"
 )
 
@@ -88,6 +89,14 @@ type Options struct {
 	Environ  []string               // for the children
 	Ours     func(name string) bool // variables that no child may see
 
+	// Record keeps a finished job's record; nil: it is only logged.
+	Record func(records.Record) error
+	// Queued asks since when the job had been waiting that a runner runs; nil:
+	// nobody is asked.
+	Queued func(ctx context.Context, repository string, run int64, runner string) (time.Time, error)
+
+	Trouble *Trouble // with what GitHub's side waits; nil: not told
+
 	Stdout, Stderr io.Writer // the runner's output goes here unchanged
 	Log            zerolog.Logger
 }
@@ -100,7 +109,8 @@ type Life struct {
 	account *account // whose the children are; nil: ours
 	stop    *stopper
 	record  *record
-	began   time.Time
+	measurer
+	began time.Time
 
 	ctx context.Context // ends with the first signal
 
@@ -122,6 +132,7 @@ type Life struct {
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
 	l.machine = newMachine(l.announce)
+	l.measurer.cgroup = cgroupDir()
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	l.stop, l.ctx = watchSignals(ctx, signals)
@@ -132,12 +143,16 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 		}
 	}()
 
+	if l.Trouble == nil {
+		l.Trouble = &Trouble{}
+	}
 	release, err := l.prepare()
 	if err != nil {
 		return err
 	}
 	defer release()
 	err = l.conclude(l.live())
+	l.awaitRecords()
 	l.machine.to(Stopped, "")
 	return err
 }

@@ -142,9 +142,11 @@ func (l *Life) waitOutFailures() error {
 	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
 		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).
 			Msg("earlier starts of this container failed: waiting before GitHub is asked again")
+		l.Trouble.Set(fmt.Sprintf("the last %d starts of this container failed: waiting %s before GitHub is asked again", l.record.Failures, wait.Round(time.Second)))
 		if err := sleep(l.ctx, wait); err != nil {
 			return err
 		}
+		l.Trouble.Set("")
 	}
 	l.record.begin(time.Now())
 	return nil

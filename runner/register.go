@@ -37,6 +37,7 @@ func (l *Life) register() (Settings, error) {
 		}
 		wait := jittered(time.Duration(try) * 4 * time.Second)
 		l.Log.Warn().Err(err).Int("try", try).Dur("wait", wait).Msg("trying config.sh again with a new token")
+		l.Trouble.Set(err.Error())
 		if sleep(ctx, wait) != nil {
 			return Settings{}, err
 		}

@@ -23,6 +23,37 @@ var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "s
 // sharedPlaces can be written by every user of a container.
 var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
+// firstStartFile is kept in the runner's folder, because it must last as long as
+// what jobs write there: our state folder may be on a tmpfs that is new at every
+// start, and the runner's on a volume that is not.
+const firstStartFile = ".org-runner-first-start"
+
+// firstStart returns when the first life of this container began, by the record
+// or by the file, whichever says earlier; zero if this one is the first.
+func (l *Life) firstStart() time.Time {
+	first := l.record.Pristine
+	data, err := os.ReadFile(filepath.Join(l.Home, firstStartFile))
+	if err != nil {
+		return first
+	}
+	written, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(data)))
+	if err == nil && (first.IsZero() || written.Before(first)) {
+		return written
+	}
+	return first
+}
+
+// noteFirstStart keeps when the first life began, in both places.
+func (l *Life) noteFirstStart(first time.Time) error {
+	l.record.Pristine = first
+	l.record.save()
+	path := filepath.Join(l.Home, firstStartFile)
+	if _, err := os.Lstat(path); err == nil {
+		return nil
+	}
+	return os.WriteFile(path, []byte(first.Format(time.RFC3339Nano)+"\n"), 0o644)
+}
+
 // readyForReuse makes sure that a job finds nothing of an earlier one: under a
 // restart policy the same container comes back with all that was written in it.
 // In a new container there is nothing to do, and only the time is noted. Only as
@@ -32,16 +63,22 @@ func (l *Life) readyForReuse() error {
 	if os.Getpid() != 1 {
 		return nil
 	}
-	if l.record.Pristine.IsZero() {
-		l.record.Pristine = time.Now()
-		l.record.save()
+	pristine := l.firstStart()
+	used := !pristine.IsZero()
+	if !used {
+		pristine = time.Now()
+	}
+	if err := l.noteFirstStart(pristine); err != nil {
+		return fmt.Errorf("%w: %s cannot be written, so the next start could not tell that jobs have run here: %w: make RUNNER_HOME writable", ErrConfiguration, l.Home, err)
+	}
+	if !used {
 		return nil
 	}
 	if l.OnReuse == Refuse {
 		return fmt.Errorf("%w: this container has run before, and RUNNER_ON_REUSE is refuse: start a new container (docker compose up --force-recreate, docker run --rm), or set RUNNER_ON_REUSE=reset", ErrConfiguration)
 	}
 	began := time.Now()
-	r := reset{home: l.Home, work: l.WorkDir, pristine: l.record.Pristine, keep: l.StateDir}
+	r := reset{home: l.Home, work: l.WorkDir, pristine: pristine, keep: l.StateDir}
 	if err := r.run(); err != nil {
 		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: start a new container (docker compose up --force-recreate)", ErrConfiguration, err)
 	}
@@ -137,7 +174,7 @@ func (r *reset) resetHome(work string) error {
 	for _, entry := range entries {
 		path := filepath.Join(r.home, entry.Name())
 		switch {
-		case path == work, path == r.keep, slices.Contains(registrationFiles, entry.Name()):
+		case path == work, path == r.keep, entry.Name() == firstStartFile, slices.Contains(registrationFiles, entry.Name()):
 			// Work is empty by now, the registration is repair's.
 		case slices.Contains(installed, entry.Name()):
 			if changed := r.firstChanged(path); changed != "" {

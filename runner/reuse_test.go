@@ -51,6 +51,7 @@ func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 		write(t, filepath.Join(home, name), "poison")
 	}
 	write(t, filepath.Join(home, ".runner"), "repair's to remove")
+	write(t, filepath.Join(home, firstStartFile), "kept")
 	work := filepath.Join(home, "_work")
 	if err := r.empty(work); err != nil {
 		t.Fatal(err)
@@ -68,10 +69,48 @@ func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("still poisoned: %v", left)
 	}
-	for _, name := range []string{"config.sh", "bin/Runner.Listener", "externals/node/bin/node", ".org-runner/life.json", ".runner"} {
+	for _, name := range []string{"config.sh", "bin/Runner.Listener", "externals/node/bin/node", ".org-runner/life.json", ".runner", firstStartFile} {
 		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
 			t.Errorf("%s is gone", name)
 		}
+	}
+}
+
+// The record may be on a tmpfs, the runner's folder on a volume: what the one has
+// lost the other one still knows. The earlier time counts, and a file that says
+// nothing sensible is no time.
+func TestFirstStart(t *testing.T) {
+	early, late := time.Unix(1_800_000_000, 5).UTC(), time.Unix(1_800_000_900, 0).UTC()
+	for name, row := range map[string]struct {
+		record time.Time
+		file   string
+		want   time.Time
+	}{
+		"new container":        {},
+		"both":                 {record: early, file: early.Format(time.RFC3339Nano) + "\n", want: early},
+		"the record is lost":   {file: early.Format(time.RFC3339Nano), want: early},
+		"the file is gone":     {record: early, want: early},
+		"the file is older":    {record: late, file: early.Format(time.RFC3339Nano), want: early},
+		"the file is younger":  {record: early, file: late.Format(time.RFC3339Nano), want: early},
+		"the file is nonsense": {record: early, file: "yesterday", want: early},
+	} {
+		home := t.TempDir()
+		if row.file != "" {
+			write(t, filepath.Join(home, firstStartFile), row.file)
+		}
+		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record}}
+		if got := l.firstStart(); !got.Equal(row.want) {
+			t.Errorf("%s: %s, want %s", name, got, row.want)
+		}
+	}
+
+	// What is noted is found by a life that has lost its record.
+	l := &Life{Options: Options{Home: t.TempDir()}, record: &record{}}
+	if err := l.noteFirstStart(early); err != nil {
+		t.Fatal(err)
+	}
+	if got := (&Life{Options: l.Options, record: &record{}}).firstStart(); !got.Equal(early) {
+		t.Errorf("found %s, want %s", got, early)
 	}
 }
 

@@ -105,6 +105,7 @@ func (l *Life) serve(registered Settings) (ending, error) {
 	killTree(time.Now().Add(time.Second))
 	s.child.finishOutput()
 	s.takeLines()
+	s.jobEnds(Lost)
 	return s.verdict()
 }
 
@@ -166,16 +167,18 @@ func (s *session) takeLines() {
 	for _, l := range s.lines.take() {
 		switch l.what {
 		case listening:
+			s.Trouble.Set("")
 			s.enter(Idle, "listening for jobs")
 		case jobStarted:
 			s.started, s.job = true, l.text
 			s.record.succeed()
 			s.view.jobStarted(l.text)
+			s.jobBegins(l.text)
 			s.enter(Busy, "running "+l.text)
 		case jobCompleted:
 			s.completed, s.result = true, l.text
+			s.jobEnds(l.text)
 			s.view.jobCompleted(l.text)
-			s.Log.Info().Str("job", s.job).Str("result", l.text).Msg("job completed")
 			if !s.Ephemeral {
 				s.enter(Idle, "job completed: "+l.text)
 			}

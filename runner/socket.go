@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -33,7 +34,12 @@ type Job struct {
 	Repository string    `json:"repository,omitempty"`
 	Workflow   string    `json:"workflow,omitempty"`
 	RunID      string    `json:"run_id,omitempty"`
+	RunURL     string    `json:"run_url,omitempty"`
+	Attempt    int       `json:"attempt,omitempty"`
+	Actor      string    `json:"actor,omitempty"`
 	Since      time.Time `json:"since"`
+
+	queued <-chan *time.Time // since when it had been waiting, once that is known
 }
 
 // Status is what a life says of itself.
@@ -43,6 +49,7 @@ type Status struct {
 	Reason    string    `json:"reason,omitempty"`
 	Began     time.Time `json:"began"`
 	Healthy   bool      `json:"healthy"`
+	Starting  bool      `json:"starting,omitempty"` // not healthy yet, and not for too long
 	Health    string    `json:"health"`
 	Name      string    `json:"name"`
 	ID        int64     `json:"id,omitempty"`
@@ -53,6 +60,20 @@ type Status struct {
 	Job       *Job      `json:"job,omitempty"`
 }
 
+// Trouble is what a life that is not listening waits for, in words for people.
+// Its zero value is none. It is safe for use by several goroutines.
+type Trouble struct{ reason atomic.Pointer[string] }
+
+// Set replaces the reason; "" is none.
+func (t *Trouble) Set(reason string) { t.reason.Store(&reason) }
+
+func (t *Trouble) String() string {
+	if reason := t.reason.Load(); reason != nil {
+		return *reason
+	}
+	return ""
+}
+
 // Request is a question to a life.
 type Request struct {
 	Ask string `json:"ask"` // "status", or "job-started" from the hook
@@ -60,6 +81,9 @@ type Request struct {
 	Repository string `json:"repository,omitempty"`
 	Workflow   string `json:"workflow,omitempty"`
 	RunID      string `json:"run_id,omitempty"`
+	RunURL     string `json:"run_url,omitempty"`
+	Attempt    int    `json:"attempt,omitempty"`
+	Actor      string `json:"actor,omitempty"`
 }
 
 // Reply is its answer.

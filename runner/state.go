@@ -27,6 +27,11 @@ const (
 	Stopped       State = "stopped"       // nothing of this life is left
 )
 
+// States returns all of them, in that order.
+func States() []State {
+	return []State{Starting, Registering, Configuring, Connecting, Idle, Busy, Finished, Draining, Deregistering, Stopped}
+}
+
 // transitions is the whole life: from each state, those that may follow. What
 // is not in this table cannot happen: machine.to panics, and Run turns that
 // into our own fault (exit code 70) after it has cleaned up.

@@ -2,7 +2,7 @@ package runner
 
 import "testing"
 
-var allStates = []State{Starting, Registering, Configuring, Connecting, Idle, Busy, Finished, Draining, Deregistering, Stopped}
+var allStates = States()
 
 func TestMachineAllowsItsTableAndNothingElse(t *testing.T) {
 	for _, from := range allStates {

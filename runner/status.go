@@ -47,13 +47,14 @@ func (v *view) jobCompleted(string) {
 }
 
 // describeJob adds what the hook has told, which comes after the line.
-func (v *view) describeJob(request Request) {
+func (v *view) describeJob(request Request, queued <-chan *time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.job == nil {
 		v.job = &Job{Since: time.Now()}
 	}
 	v.job.Repository, v.job.Workflow, v.job.RunID = request.Repository, request.Workflow, request.RunID
+	v.job.RunURL, v.job.Attempt, v.job.Actor, v.job.queued = request.RunURL, request.Attempt, request.Actor, queued
 }
 
 func (v *view) connection(up bool) {
@@ -92,12 +93,13 @@ func (l *Life) status(now time.Time) Status {
 		State: state, Since: since, Reason: reason, Began: l.began,
 		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Job: job,
 	}
-	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now)
+	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.Trouble.String())
+	s.Starting = !s.Healthy && lostFrom.IsZero() && now.Sub(since) <= startPatience
 	return s
 }
 
-// health judges a state by how long it has lasted.
-func health(state State, lasted time.Duration, lostFrom, now time.Time) (bool, string) {
+// health judges a state by how long it has lasted, and names what it waits for.
+func health(state State, lasted time.Duration, lostFrom, now time.Time, trouble string) (bool, string) {
 	lasted = lasted.Round(time.Second)
 	if !lostFrom.IsZero() && now.Sub(lostFrom) > connectionPatience {
 		return false, fmt.Sprintf("%s, without a connection to GitHub for %s: see the log", state, now.Sub(lostFrom).Round(time.Second))
@@ -106,10 +108,13 @@ func health(state State, lasted time.Duration, lostFrom, now time.Time) (bool, s
 	case Idle, Busy, Draining, Finished, Deregistering, Stopped:
 		return true, fmt.Sprintf("%s for %s", state, lasted)
 	}
-	if lasted > startPatience {
-		return false, fmt.Sprintf("%s for %s and not listening: see the log", state, lasted)
+	if trouble == "" {
+		trouble = "not listening yet"
+		if lasted > startPatience {
+			trouble = "not listening: see the log"
+		}
 	}
-	return false, fmt.Sprintf("%s for %s: not listening yet", state, lasted)
+	return false, fmt.Sprintf("%s for %s: %s", state, lasted, trouble)
 }
 
 // serveSocket answers until the function that it returns is called.
@@ -168,7 +173,7 @@ const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
 
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
-	l.view.describeJob(request)
+	l.view.describeJob(request, l.askQueued(request.Repository, request.RunID))
 	if l.Allowed != nil && !l.Allowed(request.Repository) {
 		l.Log.Warn().Str("repository", request.Repository).Str("allowed", l.AllowedRule).Msg("job refused")
 		return Reply{Message: fmt.Sprintf("org-runner: a job of %s may not run on this runner: ALLOWED_REPOSITORIES is %s. Take another runner in runs-on, or ask who runs this one to add the repository.", request.Repository, l.AllowedRule)}

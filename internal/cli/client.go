@@ -22,8 +22,9 @@ func scope(t config.Target) register.Scope {
 	return register.Organization(t.Name)
 }
 
-// newClient makes the client for the configured credentials.
-func newClient(build Build, c config.Config, masker *secret.Masker, log zerolog.Logger) (*register.Client, error) {
+// newClient makes the client for the configured credentials; with may change its
+// options.
+func newClient(build Build, c config.Config, masker *secret.Masker, log zerolog.Logger, with ...func(*register.Options)) (*register.Client, error) {
 	credentials := register.Token(c.Credentials.Token)
 	if c.Credentials.Kind == config.App {
 		app, err := register.NewApp(c.Credentials.AppID, c.Credentials.AppKey, c.Credentials.InstallationID)
@@ -32,10 +33,14 @@ func newClient(build Build, c config.Config, masker *secret.Masker, log zerolog.
 		}
 		credentials = app
 	}
-	return register.New(register.Options{
+	options := register.Options{
 		API: c.APIURL, Scope: scope(c.Target), Credentials: credentials,
 		UserAgent: "org-runner/" + build.Version, Log: log, Secret: masker.Add,
-	}), nil
+	}
+	for _, change := range with {
+		change(&options)
+	}
+	return register.New(options), nil
 }
 
 // logger writes lines for people or for machines. Every line passes the masker

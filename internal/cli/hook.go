@@ -20,7 +20,7 @@ func hook(call Invocation) error {
 	}
 	job := config.ReadHook(call.Environ)
 	reply, err := runner.Ask(job.Socket, runner.Request{
-		Ask: "job-started", Repository: job.Repository, Workflow: job.Workflow, RunID: job.RunID,
+		Ask: "job-started", Repository: job.Repository, Workflow: job.Workflow, RunID: job.RunID, RunURL: job.RunURL, Attempt: job.Attempt, Actor: job.Actor,
 	})
 	if err != nil {
 		return fmt.Errorf("this job does not run: whether it may is for its runner to say, and %w: %w: tell who runs this runner", errNoRunner, err)

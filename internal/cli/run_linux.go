@@ -10,6 +10,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
 
@@ -41,10 +42,11 @@ func runLife(call Invocation) error {
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	options, err := lifeOptions(call, c, masker, log)
+	options, end, err := lifeOptions(call, c, masker, log)
 	if err != nil {
 		return err
 	}
+	defer end()
 	if err := runner.Run(options, signals); err != nil {
 		return masked{err, masker}
 	}
@@ -61,8 +63,8 @@ type masked struct {
 func (m masked) Error() string { return m.masker.Mask(m.error.Error()) }
 func (m masked) Unwrap() error { return m.error }
 
-// lifeOptions puts the two sides together.
-func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (runner.Options, error) {
+// lifeOptions puts the two sides together. end gives back what was opened.
+func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
 		Name: c.Name, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
@@ -85,19 +87,45 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	if c.Target.Kind == config.Repository {
 		options.Group = "" // runner groups belong to organizations and enterprises
 	}
+	var o *observer
+	if c.MetricsAddr != "" {
+		var err error
+		if o, err = newObserver(c.MetricsAddr, runner.Socket(options.StateDir), call.Build); err != nil {
+			return options, nil, err
+		}
+	}
+	var client *register.Client
 	switch c.Credentials.Kind {
 	case config.JITConfig:
 		options.JITConfig = c.Credentials.Token
 	case config.RegistrationToken:
 		options.Token = c.Credentials.Token
 	default:
-		client, err := newClient(call.Build, c, masker, log)
+		var trouble runner.Trouble
+		var err error
+		client, err = newClient(call.Build, c, masker, log, func(r *register.Options) {
+			r.Trouble = trouble.Set
+			if o != nil {
+				r.Transport = counted{o, register.NewTransport()}
+				r.Trouble = func(reason string) {
+					if trouble.Set(reason); reason != "" {
+						o.failed.Add(1)
+					}
+				}
+			}
+		})
 		if err != nil {
-			return options, err
+			return options, nil, err
 		}
-		options.GitHub = client
+		options.GitHub, options.Trouble = client, &trouble
 	}
-	return options, nil
+	stop := observed(c, call.Build, client, o, &options)
+	return options, func() {
+		stop()
+		if o != nil {
+			o.close()
+		}
+	}, nil
 }
 
 // stateDir makes the folder for our own small files. Without one a life goes

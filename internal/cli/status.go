@@ -41,6 +41,10 @@ func healthcheck(call Invocation) error {
 	return nil
 }
 
+const statusHelp = `Asks the life in this container what it is doing. --json for scripts.
+
+  docker compose exec runner org-runner status`
+
 // status prints what this container's runner is doing.
 func status(call Invocation) error {
 	asJSON := slices.Contains(call.Args, "--json")

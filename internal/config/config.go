@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,6 +85,8 @@ type Config struct {
 
 	RegisterTimeout, StopGrace, Watchdog, PruneAge time.Duration
 
+	Records, MetricsAddr string // "": none
+
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
 
@@ -129,7 +132,6 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.addresses()
 	p.runner()
 	p.life()
-	p.notYet()
 	p.withoutEffect()
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
@@ -159,12 +161,20 @@ func Home(environ []string) string {
 }
 
 // Hook is what the official runner tells the job-started hook.
-type Hook struct{ Socket, Repository, Workflow, RunID string }
+type Hook struct {
+	Socket, Repository, Workflow, RunID, RunURL, Actor string
+	Attempt                                            int // 0: not told
+}
 
 // ReadHook reads the variables of a hook's environment.
 func ReadHook(environ []string) Hook {
 	v := toMap(environ)
-	return Hook{Socket: v["ORG_RUNNER_SOCKET"], Repository: v["GITHUB_REPOSITORY"], Workflow: v["GITHUB_WORKFLOW"], RunID: v["GITHUB_RUN_ID"]}
+	h := Hook{Socket: v["ORG_RUNNER_SOCKET"], Repository: v["GITHUB_REPOSITORY"], Workflow: v["GITHUB_WORKFLOW"], RunID: v["GITHUB_RUN_ID"], Actor: v["GITHUB_ACTOR"]}
+	h.Attempt, _ = strconv.Atoi(v["GITHUB_RUN_ATTEMPT"])
+	if v["GITHUB_SERVER_URL"] != "" && h.Repository != "" && h.RunID != "" {
+		h.RunURL = v["GITHUB_SERVER_URL"] + "/" + h.Repository + "/actions/runs/" + h.RunID
+	}
+	return h
 }
 
 // Problem is one thing that is wrong with the configuration.

@@ -264,7 +264,7 @@ func TestProblems(t *testing.T) {
 		{[]string{token, organization, "RUNNER_USER=1001:1001"}, "RUNNER_USER", `"1001:1001"`, "as in runner"},
 		{[]string{token, organization, "RUNNER_WATCHDOG=25h"}, "RUNNER_WATCHDOG", `"25h"`, "or to 0 for never"},
 		{[]string{token, organization, "LOG_LEVEL=loud"}, "LOG_LEVEL", `"loud"`, "warn or error"},
-		{[]string{token, organization, "RUNNER_RECORDS=/r"}, "RUNNER_RECORDS", "not have that feature yet", "remove"},
+		{[]string{token, organization, "RUNNER_RECORDS=jobs.jsonl"}, "RUNNER_RECORDS", "no absolute path", "a file on a volume"},
 		{[]string{token, organization, "METRICS_ADDR=9100"}, "METRICS_ADDR", "no address with a port", ":9100"},
 	} {
 		_, err := config.Parse(row.environ, machine())

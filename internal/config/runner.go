@@ -218,19 +218,13 @@ func (p *parser) life() {
 	c.OnReuse = p.oneOf("RUNNER_ON_REUSE", r.OnReuse, "reset", "refuse")
 	c.LogLevel = p.oneOf("LOG_LEVEL", r.LogLevel, "trace", "debug", "info", "warn", "error")
 	c.LogFormat = p.oneOf("LOG_FORMAT", r.LogFormat, "console", "json")
+	c.Records, c.MetricsAddr = r.Records, r.MetricsAddr
+	if r.Records != "" && !filepath.IsAbs(r.Records) {
+		p.problem("RUNNER_RECORDS", "is "+quote(r.Records)+", which is no absolute path", "set it to a file on a volume, as in /var/lib/org-runner/jobs.jsonl")
+	}
 	if r.MetricsAddr != "" {
 		if _, port, err := net.SplitHostPort(r.MetricsAddr); err != nil || port == "" {
 			p.problem("METRICS_ADDR", "is "+quote(r.MetricsAddr)+", which is no address with a port", "write it as in :9100 or 127.0.0.1:9100")
-		}
-	}
-}
-
-// notYet refuses what is in the table and not in this version: silence would
-// let somebody believe that it works.
-func (p *parser) notYet() {
-	for _, name := range []string{"RUNNER_RECORDS", "METRICS_ADDR"} {
-		if p.set[name] != "" {
-			p.problem(name, "is set, but this version of org-runner does not have that feature yet", "remove it")
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (w *worker) prepare(root string, s settings) error {
 		w.env = append(w.env, name+"="+value)
 	}
 	w.env = append(w.env,
-		"GITHUB_ACTIONS=true", "CI=true", "GITHUB_REPOSITORY="+w.job.Repository, "GITHUB_REPOSITORY_OWNER="+owner,
+		"GITHUB_ACTIONS=true", "CI=true", "GITHUB_SERVER_URL="+server(s.GitHubURL), "GITHUB_REPOSITORY="+w.job.Repository, "GITHUB_REPOSITORY_OWNER="+owner,
 		"GITHUB_WORKFLOW="+w.job.Workflow, "GITHUB_JOB="+w.job.Name, fmt.Sprintf("GITHUB_RUN_ID=%d", w.job.Run), "GITHUB_RUN_ATTEMPT=1",
 		"GITHUB_RUN_NUMBER=1", "GITHUB_ACTOR=somebody", "GITHUB_EVENT_NAME=push", "GITHUB_EVENT_PATH="+event, "GITHUB_REF=refs/heads/main",
 		"GITHUB_SHA=0123456789abcdef0123456789abcdef01234567",

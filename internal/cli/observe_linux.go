@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/metrics"
+	"github.com/virtuoso902/org-runner/internal/records"
+	"github.com/virtuoso902/org-runner/register"
+	"github.com/virtuoso902/org-runner/runner"
+)
+
+// observer serves METRICS_ADDR: what the life answers on its socket, and what it
+// has counted itself.
+type observer struct {
+	listener net.Listener
+	server   *http.Server
+	socket   string
+
+	registry                                        metrics.Registry
+	state, since, healthy, job, refused             *metrics.Family
+	jobs, took, queued, requests, failed, remaining *metrics.Family
+}
+
+// Buckets in seconds: jobs take from seconds to hours, and wait as long.
+var jobBuckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600}
+
+// newObserver listens before anything else is done: an address that is taken is
+// an error of the configuration, not of a later moment.
+func newObserver(address, socket string, build Build) (*observer, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: METRICS_ADDR: %w: set a free address, as in :9100, or remove it", register.ErrConfiguration, err)
+	}
+	o := &observer{listener: listener, socket: socket}
+	r := &o.registry
+	r.Gauge("org_runner_build_info", "What this is; the runner's version is that of the image.", "version", "runner_version").Set(1, build.Version, build.Runner)
+	o.state = r.Gauge("org_runner_state", "1 for the state that the runner's life is in, 0 for the others.", "state")
+	o.since = r.Gauge("org_runner_state_since_timestamp_seconds", "When that state began.")
+	o.healthy = r.Gauge("org_runner_healthy", "1 when the runner listens, works or drains.")
+	o.job = r.Gauge("org_runner_job_info", "1 for the job that runs.", "repository", "workflow", "job")
+	o.jobs = r.Counter("org_runner_jobs_total", "Jobs that have ended.", "repository", "result")
+	o.took = r.Histogram("org_runner_job_duration_seconds", "How long jobs ran.", jobBuckets, "repository")
+	o.queued = r.Histogram("org_runner_job_queue_seconds", "How long jobs had waited for a runner; known with RUNNER_RECORDS.", jobBuckets, "repository")
+	o.requests = r.Counter("org_runner_github_requests_total", "Requests to GitHub's API; code 0 got no answer.", "method", "endpoint", "code")
+	o.failed = r.Counter("org_runner_github_retries_total", "Requests to GitHub's API that had to be tried again.")
+	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour, by GitHub's last answer.")
+	o.refused = r.Gauge("org_runner_runner_version_refused_timestamp_seconds", "When GitHub begins to refuse the runner's version.", "runner_version")
+	r.BeforeWrite(o.update)
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", metrics.ContentType)
+		_, _ = r.WriteTo(w)
+	})
+	mux.HandleFunc("GET /healthz", o.answer(func(s *runner.Status) bool {
+		// Who restarts what is not healthy should not do so while it starts.
+		return s.Healthy || s.Starting
+	}))
+	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
+		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
+	}))
+	o.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	go func() { _ = o.server.Serve(listener) }()
+	return o, nil
+}
+
+func (o *observer) close() { _ = o.server.Close() }
+
+// ask asks the life; an error when it does not answer yet or any more.
+func (o *observer) ask() (*runner.Status, error) {
+	reply, err := runner.Ask(o.socket, runner.Request{Ask: "status"})
+	if err != nil {
+		return nil, err
+	}
+	if reply.Status == nil {
+		return nil, errors.New("no status")
+	}
+	return reply.Status, nil
+}
+
+// answer says yes or no, and why.
+func (o *observer) answer(yes func(*runner.Status) bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		s, err := o.ask()
+		switch {
+		case err != nil:
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, "the runner's life does not answer")
+		case !yes(s):
+			w.WriteHeader(http.StatusServiceUnavailable)
+			fmt.Fprintln(w, printable(s.Health))
+		default:
+			fmt.Fprintln(w, printable(s.Health))
+		}
+	}
+}
+
+// update brings the gauges up to date with the life.
+func (o *observer) update() {
+	s, err := o.ask()
+	o.job.Reset()
+	if err != nil {
+		o.healthy.Set(0)
+		o.state.Reset()
+		o.since.Reset()
+		return
+	}
+	for _, state := range runner.States() {
+		o.state.Set(one(state == s.State), string(state))
+	}
+	o.since.Set(float64(s.Since.Unix()))
+	o.healthy.Set(one(s.Healthy))
+	if s.Job != nil && s.Job.Repository != "" { // the hook tells it a moment after the job has begun
+		o.job.Set(1, s.Job.Repository, s.Job.Workflow, s.Job.Name)
+	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// record counts a job that has ended.
+func (o *observer) record(r records.Record) {
+	o.jobs.Add(1, r.Repository, r.Result)
+	o.took.Observe(r.Finished.Sub(r.Started).Seconds(), r.Repository)
+	if r.Queued != nil {
+		o.queued.Observe(r.Started.Sub(*r.Queued).Seconds(), r.Repository)
+	}
+}
+
+// counted is a transport that counts what passes.
+type counted struct {
+	*observer
+	next http.RoundTripper
+}
+
+func (c counted) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := c.next.RoundTrip(request)
+	code := 0
+	if response != nil {
+		code = response.StatusCode
+		if n, err := strconv.Atoi(response.Header.Get("X-Ratelimit-Remaining")); err == nil {
+			c.remaining.Set(float64(n))
+		}
+	}
+	c.requests.Add(1, request.Method, endpoint(request.URL.Path), strconv.Itoa(code))
+	return response, err
+}
+
+var names = regexp.MustCompile(`/(orgs|enterprises|users)/[^/]+|/repos/[^/]+/[^/]+|/[0-9][^/]*`)
+
+// endpoint is a path without the names and numbers in it, as GitHub's
+// documentation writes it.
+func endpoint(path string) string {
+	return names.ReplaceAllStringFunc(path, func(part string) string {
+		switch {
+		case strings.HasPrefix(part, "/repos/"):
+			return "/repos/{owner}/{repo}"
+		case strings.HasPrefix(part, "/orgs/"):
+			return "/orgs/{org}"
+		case strings.HasPrefix(part, "/enterprises/"):
+			return "/enterprises/{enterprise}"
+		case strings.HasPrefix(part, "/users/"):
+			return "/users/{username}"
+		}
+		return "/{id}"
+	})
+}
+
+// learnDeprecation asks once from when on GitHub refuses the image's runner; not
+// knowing it is no error.
+func (o *observer) learnDeprecation(ctx context.Context, client *register.Client, version string) {
+	if version == "unknown" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	d, err := client.Deprecation(ctx, version)
+	if err != nil || d.Runtime == nil && d.Registration == nil {
+		return
+	}
+	at := d.Runtime
+	if at == nil || d.Registration != nil && d.Registration.Before(*at) {
+		at = d.Registration
+	}
+	o.refused.Set(float64(at.Unix()), version)
+}
+
+// observed puts what RUNNER_RECORDS and METRICS_ADDR want into a life's options.
+// The function that it returns ends it.
+func observed(c config.Config, build Build, client *register.Client, o *observer, options *runner.Options) (end func()) {
+	ctx, end := context.WithCancel(context.Background())
+	if c.Records != "" || o != nil {
+		options.Record = func(r records.Record) error {
+			if o != nil {
+				o.record(r)
+			}
+			if c.Records == "" {
+				return nil
+			}
+			return records.Append(c.Records, r)
+		}
+	}
+	if c.Records != "" && client != nil {
+		options.Queued = client.JobQueued
+	}
+	if o != nil && client != nil {
+		go o.learnDeprecation(ctx, client, build.Runner)
+	}
+	return end
+}

@@ -1,0 +1,245 @@
+// Package metrics writes the Prometheus text format (version 0.0.4). The whole of
+// the official client would be a third of the program; what is here is counters,
+// gauges and histograms with labels, escaped and bounded, because their values
+// are what others have named.
+package metrics
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// ContentType is what the text is served as.
+const ContentType = "text/plain; version=0.0.4; charset=utf-8"
+
+const (
+	// maxSeries bounds the series of one metric; what comes after is counted
+	// under the label value Other.
+	maxSeries = 1000
+	// maxValue bounds a label's value, in bytes.
+	maxValue = 128
+)
+
+// Other is the label value of all that came after a metric was full.
+const Other = "other"
+
+// Registry holds the metrics in the order in which they were made. It is safe
+// for use by several goroutines.
+type Registry struct {
+	mu       sync.Mutex
+	families []*Family
+	before   func()
+}
+
+// Family is a metric with its series.
+type Family struct {
+	registry         *Registry
+	name, help, kind string
+	labels           []string
+	buckets          []float64 // upper bounds of a histogram
+	series           map[string]*series
+}
+
+type series struct {
+	values []string
+	value  float64  // or a histogram's sum
+	counts []uint64 // by bucket, the last for +Inf
+}
+
+// BeforeWrite sets a function that brings gauges up to date before each WriteTo.
+func (r *Registry) BeforeWrite(f func()) { r.before = f }
+
+// Counter makes a metric that only grows; its name ends in _total.
+func (r *Registry) Counter(name, help string, labels ...string) *Family {
+	return r.add(name, help, "counter", nil, labels)
+}
+
+// Gauge makes a metric that goes up and down.
+func (r *Registry) Gauge(name, help string, labels ...string) *Family {
+	return r.add(name, help, "gauge", nil, labels)
+}
+
+// Histogram makes a metric of observations; buckets are the upper bounds, in
+// ascending order and without the infinite one.
+func (r *Registry) Histogram(name, help string, buckets []float64, labels ...string) *Family {
+	return r.add(name, help, "histogram", buckets, labels)
+}
+
+func (r *Registry) add(name, help, kind string, buckets []float64, labels []string) *Family {
+	f := &Family{registry: r, name: name, help: help, kind: kind, labels: labels, buckets: buckets, series: map[string]*series{}}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.families = append(r.families, f)
+	return f
+}
+
+// Add adds to a counter or gauge. The values belong to the labels of the metric,
+// in their order.
+func (f *Family) Add(n float64, values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	f.at(values).value += n
+}
+
+// Set sets a gauge, or a counter that is counted elsewhere.
+func (f *Family) Set(n float64, values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	f.at(values).value = n
+}
+
+// Observe adds an observation to a histogram.
+func (f *Family) Observe(n float64, values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	s := f.at(values)
+	if s.counts == nil {
+		s.counts = make([]uint64, len(f.buckets)+1)
+	}
+	at, _ := slices.BinarySearch(f.buckets, n)
+	s.counts[at]++
+	s.value += n
+}
+
+// Reset forgets all series: for gauges that are set anew as a whole.
+func (f *Family) Reset() {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	clear(f.series)
+}
+
+// at finds or makes a series; the lock is held.
+func (f *Family) at(values []string) *series {
+	if len(values) != len(f.labels) {
+		panic(fmt.Sprintf("metric %s has the labels %v and was given %d values", f.name, f.labels, len(values)))
+	}
+	bounded := make([]string, len(values))
+	for i, value := range values {
+		bounded[i] = bound(value)
+	}
+	key := strings.Join(bounded, "\xff") // no byte of valid UTF-8
+	if s := f.series[key]; s != nil {
+		return s
+	}
+	if len(f.series) >= maxSeries && len(values) > 0 {
+		for i := range bounded {
+			bounded[i] = Other
+		}
+		key = strings.Join(bounded, "\xff")
+		if s := f.series[key]; s != nil {
+			return s
+		}
+	}
+	s := &series{values: bounded}
+	f.series[key] = s
+	return s
+}
+
+// bound makes valid UTF-8 of bounded length out of anything.
+func bound(value string) string {
+	value = strings.ToValidUTF8(value, "\uFFFD")
+	if len(value) <= maxValue {
+		return value
+	}
+	end := maxValue - len("…")
+	for !utf8.RuneStart(value[end]) {
+		end--
+	}
+	return value[:end] + "…"
+}
+
+// WriteTo writes all metrics; those without a series are left out.
+func (r *Registry) WriteTo(w io.Writer) (int64, error) {
+	if r.before != nil {
+		r.before()
+	}
+	counted := &counting{w: w}
+	out := bufio.NewWriter(counted)
+	r.mu.Lock()
+	for _, f := range r.families {
+		f.write(out)
+	}
+	r.mu.Unlock()
+	err := out.Flush()
+	return counted.n, err
+}
+
+type counting struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counting) Write(data []byte) (int, error) {
+	n, err := c.w.Write(data)
+	c.n += int64(n)
+	return n, err
+}
+
+func (f *Family) write(out *bufio.Writer) {
+	if len(f.series) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, helpEscapes.Replace(f.help), f.name, f.kind)
+	all := make([]*series, 0, len(f.series))
+	for _, s := range f.series {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *series) int { return slices.Compare(a.values, b.values) })
+	for _, s := range all {
+		if f.kind != "histogram" {
+			f.line(out, "", s.values, "", s.value)
+			continue
+		}
+		var total uint64
+		for i, n := range s.counts {
+			total += n
+			upper := math.Inf(1)
+			if i < len(f.buckets) {
+				upper = f.buckets[i]
+			}
+			f.line(out, "_bucket", s.values, number(upper), float64(total))
+		}
+		f.line(out, "_sum", s.values, "", s.value)
+		f.line(out, "_count", s.values, "", float64(total))
+	}
+}
+
+// line writes one sample; upper is a bucket's bound, or "".
+func (f *Family) line(out *bufio.Writer, suffix string, values []string, upper string, n float64) {
+	out.WriteString(f.name + suffix)
+	separator := "{"
+	for i, label := range f.labels {
+		out.WriteString(separator + label + `="` + valueEscapes.Replace(values[i]) + `"`)
+		separator = ","
+	}
+	if upper != "" {
+		out.WriteString(separator + `le="` + upper + `"`)
+		separator = ","
+	}
+	if separator == "," {
+		out.WriteByte('}')
+	}
+	out.WriteString(" " + number(n) + "\n")
+}
+
+var (
+	helpEscapes  = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+	valueEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+)
+
+func number(n float64) string {
+	switch {
+	case math.IsInf(n, 1):
+		return "+Inf"
+	case math.IsInf(n, -1):
+		return "-Inf"
+	}
+	return strconv.FormatFloat(n, 'g', -1, 64)
+}

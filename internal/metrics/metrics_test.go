@@ -1,0 +1,93 @@
+package metrics_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/virtuoso902/org-runner/internal/metrics"
+)
+
+func text(t *testing.T, r *metrics.Registry) string {
+	t.Helper()
+	var b strings.Builder
+	n, err := r.WriteTo(&b)
+	if err != nil || n != int64(b.Len()) {
+		t.Fatalf("%d bytes, %v; %d were written", n, err, b.Len())
+	}
+	return b.String()
+}
+
+func TestTextFormat(t *testing.T) {
+	r := &metrics.Registry{}
+	jobs := r.Counter("jobs_total", "Jobs.\nBy \\ result.", "repository", "result")
+	r.Gauge("never_set", "Is not written.")
+	up := r.Gauge("up", "Whether it is.")
+	took := r.Histogram("took_seconds", "How long.", []float64{1, 5}, "job")
+	jobs.Add(1, "acme/b", "failed")
+	jobs.Add(2, "acme/a", "a \"quoted\\\" word\nand line")
+	jobs.Add(1, "acme/b", "failed")
+	up.Set(1)
+	for _, n := range []float64{0.5, 1, 3, 100} {
+		took.Observe(n, "build")
+	}
+	want := `# HELP jobs_total Jobs.\nBy \\ result.
+# TYPE jobs_total counter
+jobs_total{repository="acme/a",result="a \"quoted\\\" word\nand line"} 2
+jobs_total{repository="acme/b",result="failed"} 2
+# HELP up Whether it is.
+# TYPE up gauge
+up 1
+# HELP took_seconds How long.
+# TYPE took_seconds histogram
+took_seconds_bucket{job="build",le="1"} 2
+took_seconds_bucket{job="build",le="5"} 3
+took_seconds_bucket{job="build",le="+Inf"} 4
+took_seconds_sum{job="build"} 104.5
+took_seconds_count{job="build"} 4
+`
+	if got := text(t, r); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	up.Reset()
+	if got := text(t, r); strings.Contains(got, "up ") {
+		t.Errorf("still there after Reset:\n%s", got)
+	}
+}
+
+// Names that others chose neither grow the text without bound nor break it.
+func TestLabelsAreBounded(t *testing.T) {
+	r := &metrics.Registry{}
+	runs := r.Counter("runs_total", "Runs.", "workflow")
+	runs.Add(1, "broken \xff\xfe and "+strings.Repeat("ü", 40_000))
+	for i := range 5000 {
+		runs.Add(1, fmt.Sprint("workflow ", i))
+	}
+	got := text(t, r)
+	if !utf8.ValidString(got) {
+		t.Error("not valid UTF-8")
+	}
+	if lines := strings.Count(got, "\n"); lines != 2+1000+1 {
+		t.Errorf("%d lines", lines)
+	}
+	if !strings.Contains(got, "runs_total{workflow=\"other\"} 4001\n") {
+		t.Error("what came after the bound is not counted under other")
+	}
+	for line := range strings.Lines(got) {
+		if len(line) > 200 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+}
+
+func TestBeforeWrite(t *testing.T) {
+	r := &metrics.Registry{}
+	now := r.Gauge("now", "Is set when it is asked for.")
+	n := 0.0
+	r.BeforeWrite(func() { n++; now.Set(n) })
+	text(t, r)
+	if got := text(t, r); !strings.Contains(got, "now 2\n") {
+		t.Errorf("got %s", got)
+	}
+}
