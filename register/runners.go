@@ -37,6 +37,8 @@ type Group struct {
 	Name       string `json:"name"`
 	Visibility string `json:"visibility"` // all, selected, private
 	Default    bool   `json:"default"`
+	// AllowsPublic tells whether public repositories may use it too.
+	AllowsPublic bool `json:"allows_public_repositories"`
 }
 
 func (c *Client) runners() string { return c.options.Scope.path() + "/actions/runners" }

@@ -78,6 +78,9 @@ func Main(call Invocation) int {
 }
 
 func dispatch(call Invocation) error {
+	if err := takeEnvFile(&call); err != nil {
+		return err
+	}
 	name := "run"
 	if len(call.Args) > 0 {
 		name, call.Args = call.Args[0], call.Args[1:]

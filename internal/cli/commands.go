@@ -14,8 +14,12 @@ func commands() []command {
 	return []command{
 		{name: "run", summary: "the life of one runner (also without a command)", run: runLife,
 			help: "Registers a runner, runs it until its work is done or a signal comes, and takes it\noff GitHub. A first SIGTERM or SIGINT drains, a second one cancels the job, a third\none kills it.\n\n  docker run --rm --env-file .env org-runner"},
-		{name: "status", summary: "this container's runner", run: status,
-			help: "Asks the life in this container what it is doing. --json for scripts.\n\n  docker compose exec runner org-runner status"},
+		{name: "check", summary: "is everything right, and if not, what to do", run: check, help: checkHelp},
+		{name: "status", summary: "this container's runner", run: status, help: statusHelp},
+		{name: "org-status", summary: "all runners of the organization", run: orgStatus, help: orgStatusHelp},
+		{name: "prune", summary: "remove dead runners of this fleet", run: prune, help: pruneHelp},
+		{name: "migrate", summary: "from a repository's runners to the organization's", run: migrate, help: migrateHelp},
+		{name: "rollback", summary: "back to the repository's", run: rollback, help: rollbackHelp},
 		{name: "healthcheck", summary: "for HEALTHCHECK: 0 healthy, 1 not", run: healthcheck,
 			help: "Prints one line and ends with 0 when the runner listens, works or drains, with 1\nwhen it is still starting, or fails, or is not there.\n\n  docker inspect --format '{{json .State.Health}}' CONTAINER"},
 		{name: "hook", hidden: true, run: hook},
@@ -27,10 +31,10 @@ func commands() []command {
 func help(call Invocation) error {
 	if len(call.Args) == 0 {
 		var text strings.Builder
-		text.WriteString("org-runner: the entrypoint of a self-hosted GitHub Actions runner container\n\n  org-runner [command]\n\n")
+		text.WriteString("org-runner: the entrypoint of a self-hosted GitHub Actions runner container\n\n  org-runner [--env-file FILE] [command] [options]\n\n")
 		for _, c := range commands() {
 			if !c.hidden {
-				fmt.Fprintf(&text, "  %-12s %s\n", c.name, c.summary)
+				fmt.Fprintf(&text, "  %-11s  %s\n", c.name, c.summary)
 			}
 		}
 		text.WriteString("\nConfigured by environment variables: README.md and .env.example list them.\nIt needs GITHUB_ORGANIZATION and GITHUB_TOKEN at least.\n")

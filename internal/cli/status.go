@@ -1,10 +1,11 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,24 +42,52 @@ func healthcheck(call Invocation) error {
 	return nil
 }
 
-const statusHelp = `Asks the life in this container what it is doing. --json for scripts.
+// githubBudget bounds the question how GitHub sees this runner.
+const githubBudget = 3 * time.Second
+
+// stateAtGitHub is GitHub's own view of a runner: gone, offline, online or busy;
+// unknown, and why, when it cannot be asked.
+func stateAtGitHub(call Invocation, id int64) string {
+	if id == 0 {
+		return "not registered"
+	}
+	r, err := newRemote(call)
+	if err != nil {
+		return "unknown: this call has no credentials to ask with"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), githubBudget)
+	defer cancel()
+	state, err := r.github.RunnerState(ctx, id)
+	if err != nil {
+		return "unknown: " + err.Error()
+	}
+	return state
+}
+
+const statusHelp = `Asks the life in this container what it is doing, and GitHub how it sees this
+runner. --json for scripts.
 
   docker compose exec runner org-runner status`
 
 // status prints what this container's runner is doing.
 func status(call Invocation) error {
-	asJSON := slices.Contains(call.Args, "--json")
-	if extra := len(call.Args); extra > 1 || extra == 1 && !asJSON {
-		return fmt.Errorf("%w: org-runner status [--json]", errUsage)
+	set := flag.NewFlagSet("status", flag.ContinueOnError)
+	asJSON := set.Bool("json", false, "")
+	if err := parseFlags(call, set, 0); err != nil {
+		return err
 	}
 	s, err := ask(call)
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	there := stateAtGitHub(call, s.ID)
+	if *asJSON {
 		encoder := json.NewEncoder(call.Stdout)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(s)
+		return encoder.Encode(struct {
+			*runner.Status
+			GitHub string `json:"github"`
+		}{s, there})
 	}
 	now := time.Now()
 	table := tabwriter.NewWriter(call.Stdout, 0, 0, 2, ' ', 0)
@@ -67,6 +96,7 @@ func status(call Invocation) error {
 	}
 	row("state", "%s for %s", s.State, now.Sub(s.Since).Round(time.Second))
 	row("health", "%s", s.Health)
+	row("at GitHub", "%s", there)
 	if s.Job != nil {
 		row("job", "%s for %s", s.Job.Name, now.Sub(s.Job.Since).Round(time.Second))
 		if s.Job.Repository != "" {

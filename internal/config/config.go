@@ -130,6 +130,7 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.credentials()
 	p.target()
 	p.addresses()
+	p.proxies()
 	p.runner()
 	p.life()
 	p.withoutEffect()

@@ -265,6 +265,8 @@ func TestProblems(t *testing.T) {
 		{[]string{token, organization, "RUNNER_WATCHDOG=25h"}, "RUNNER_WATCHDOG", `"25h"`, "or to 0 for never"},
 		{[]string{token, organization, "LOG_LEVEL=loud"}, "LOG_LEVEL", `"loud"`, "warn or error"},
 		{[]string{token, organization, "RUNNER_RECORDS=jobs.jsonl"}, "RUNNER_RECORDS", "no absolute path", "a file on a volume"},
+		{[]string{token, organization, "HTTPS_PROXY=http://user:hush%@proxy:3128"}, "HTTPS_PROXY", "no address of a proxy", "http://proxy.example.com:3128"},
+		{[]string{token, organization, "https_proxy=ftp://proxy:3128"}, "https_proxy", "no address of a proxy", "%25"},
 		{[]string{token, organization, "METRICS_ADDR=9100"}, "METRICS_ADDR", "no address with a port", ":9100"},
 	} {
 		_, err := config.Parse(row.environ, machine())

@@ -61,7 +61,7 @@ func (s *Server) answer(q request) response {
 	if over.status != 0 {
 		return s.tellQuota(over, quota, token)
 	}
-	answer := s.authenticated(q, token)
+	answer := s.authenticated(q, token).about(token)
 	if tag := answer.tag(q); tag != "" {
 		answer = answer.with("ETag", tag)
 		if q.header.Get("If-None-Match") == tag {
@@ -70,6 +70,21 @@ func (s *Server) answer(q request) response {
 		}
 	}
 	return s.tellQuota(answer, quota, token)
+}
+
+// about adds what GitHub tells a caller of its token: a classic one's scopes, and
+// when any of them expires.
+func (r response) about(token *Token) response {
+	if token == nil {
+		return r
+	}
+	if token.classic() && r.header.Get("X-OAuth-Scopes") == "" {
+		r = r.with("X-OAuth-Scopes", strings.Join(token.Scopes, ", "))
+	}
+	if !token.Expires.IsZero() {
+		r = r.with("GitHub-Authentication-Token-Expiration", token.Expires.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+	return r
 }
 
 func (s *Server) authenticated(q request, token *Token) response {

@@ -29,6 +29,10 @@ func main() {
 	if filepath.Base(os.Args[0]) == "Runner.Worker" {
 		os.Exit(work(root))
 	}
+	if os.Args[1] == "--version" {
+		fmt.Println(version)
+		return
+	}
 	loadDotEnv(root)
 	inputs := takeInputs()
 	command := os.Args[1]

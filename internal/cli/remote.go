@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/register"
+)
+
+// remote is what the commands have that ask GitHub and run no runner.
+type remote struct {
+	config config.Config
+	github *register.Client
+	masker *secret.Masker
+
+	build   Build
+	environ []string
+}
+
+// newRemote reads the configuration for a command that needs the API. Waits for
+// GitHub are told on stderr.
+func newRemote(call Invocation) (remote, error) {
+	c, err := config.Parse(call.Environ, config.ThisMachine())
+	if err != nil {
+		return remote{}, err
+	}
+	return connect(call, c)
+}
+
+func connect(call Invocation, c config.Config) (remote, error) {
+	masker := &secret.Masker{}
+	masker.Add(c.Credentials.Token)
+	masker.Add(c.Credentials.AppKey)
+	switch c.Credentials.Kind {
+	case config.RegistrationToken, config.JITConfig:
+		return remote{}, fmt.Errorf("%w: RUNNER_TOKEN and RUNNER_JITCONFIG give no access to GitHub's API: set GITHUB_TOKEN, or GITHUB_APP_ID with its key, for this command", register.ErrConfiguration)
+	}
+	log := zerolog.New(zerolog.ConsoleWriter{Out: masker.Writer(call.Stderr), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
+	client, err := newClient(call.Build, c, masker, log)
+	return remote{c, client, masker, call.Build, call.Environ}, err
+}

@@ -1,0 +1,9 @@
+//go:build !linux && !darwin
+
+package cli
+
+import "errors"
+
+func room(string) (free, total uint64, err error) {
+	return 0, 0, errors.New("its size is not known on this system")
+}

@@ -1,0 +1,245 @@
+// Package dotenv reads and edits .env files, and keeps every byte of what it does
+// not change: comments, order, quotes, line ends.
+//
+// There are two readers of such files, and they differ: compose takes quotes
+// off, ends a value at " #" and replaces $NAME; docker run --env-file does none
+// of it. This package reads as compose does, but never replaces anything: a
+// value in which compose would is an error.
+package dotenv
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// File is a .env file. Its zero value is an empty one.
+type File struct{ lines []line }
+
+// line is one line of the file, or several when a quoted value has line ends in
+// it.
+type line struct {
+	text  string // with its line end
+	name  string // "": no variable
+	value string
+	start int // of the value in text, quotes included
+	end   int
+}
+
+var (
+	assignment   = regexp.MustCompile(`^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_.-]*)([ \t]*=[ \t]*)`)
+	nameOnly     = regexp.MustCompile(`^\s*[A-Za-z_][A-Za-z0-9_]*\s*$`)
+	replacement  = regexp.MustCompile(`\$[A-Za-z_{(]`)
+	escapes      = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`, `\\`, `\`, `\$`, `$`, `$$`, `$`)
+	needsQuotes  = regexp.MustCompile(`^["']|[\s#$\\]`)
+	byteOrderUTF = "\ufeff"
+)
+
+// Parse reads a file. Its errors name the line and never what stands in it.
+func Parse(data []byte) (*File, error) {
+	f := &File{}
+	rest := string(data)
+	for number := 1; rest != ""; {
+		l, after, err := parseLine(rest, number == 1)
+		if err != nil {
+			return nil, fmt.Errorf("line %d %w", number, err)
+		}
+		f.lines = append(f.lines, l)
+		number += strings.Count(l.text, "\n")
+		rest = after
+	}
+	return f, nil
+}
+
+// parseLine reads one line off the text.
+func parseLine(text string, first bool) (l line, rest string, err error) {
+	end := strings.IndexByte(text, '\n') + 1
+	if end == 0 {
+		end = len(text)
+	}
+	l.text, rest = text[:end], text[end:]
+	content, skipped := l.text, 0
+	if first {
+		content = strings.TrimPrefix(content, byteOrderUTF)
+		skipped = len(l.text) - len(content)
+	}
+	trimmed := strings.TrimSpace(content)
+	if trimmed == "" || trimmed[0] == '#' || nameOnly.MatchString(content) {
+		return l, rest, nil // a name alone is taken from the shell: nothing is set here
+	}
+	head := assignment.FindStringSubmatchIndex(content)
+	if head == nil {
+		return l, rest, fmt.Errorf("is neither NAME=value nor a comment: correct it, or put # before it")
+	}
+	l.name = content[head[4]:head[5]]
+	l.start = skipped + head[1]
+	if at := text[l.start:]; at != "" && (at[0] == '"' || at[0] == '\'') {
+		closing := closingQuote(at)
+		if closing < 0 {
+			return l, rest, fmt.Errorf("has a quote that is never closed (%s): close it, or take it away", l.name)
+		}
+		l.end = l.start + closing + 1
+		tail := text[l.end:]
+		end = strings.IndexByte(tail, '\n') + 1
+		if end == 0 {
+			end = len(tail)
+		}
+		if after := strings.TrimSpace(tail[:end]); after != "" && after[0] != '#' {
+			return l, rest, fmt.Errorf("has something behind the closing quote (%s): take it away", l.name)
+		}
+		l.text, rest = text[:l.end+end], tail[end:]
+		l.value = at[1:closing]
+		if at[0] == '"' {
+			if replaces(l.value) {
+				return l, rest, errReplaces(l.name)
+			}
+			l.value = escapes.Replace(l.value)
+		}
+		return l, rest, nil
+	}
+	value := strings.TrimRight(l.text[l.start:], "\r\n")
+	if at := comment(value); at >= 0 {
+		value = value[:at]
+	}
+	l.value = strings.TrimSpace(value)
+	l.end = l.start + len(l.value)
+	if replaces(l.value) {
+		return l, rest, errReplaces(l.name)
+	}
+	return l, rest, nil
+}
+
+func errReplaces(name string) error {
+	return fmt.Errorf("has a $ that compose would replace (%s): write the value in single quotes", name)
+}
+
+func replaces(value string) bool {
+	return replacement.MatchString(strings.ReplaceAll(strings.ReplaceAll(value, "$$", ""), `\$`, ""))
+}
+
+// comment finds where a comment behind a value begins; -1 if there is none.
+func comment(value string) int {
+	for i := range value {
+		if value[i] == '#' && (i == 0 || value[i-1] == ' ' || value[i-1] == '\t') {
+			return i
+		}
+	}
+	return -1
+}
+
+// closingQuote finds the quote that ends a value which begins with one.
+func closingQuote(text string) int {
+	quote := text[0]
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && quote == '"':
+			i++
+		case text[i] == quote:
+			return i
+		}
+	}
+	return -1
+}
+
+// Environ is the file's variables, "NAME=value" each; of one that stands twice,
+// the last.
+func (f *File) Environ() []string {
+	var environ []string
+	for i, l := range f.lines {
+		if l.name != "" && f.last(l.name) == i {
+			environ = append(environ, l.name+"="+l.value)
+		}
+	}
+	return environ
+}
+
+func (f *File) last(name string) int {
+	for i := len(f.lines) - 1; i >= 0; i-- {
+		if f.lines[i].name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Get returns a variable's value; ok is false if the file does not set it.
+func (f *File) Get(name string) (value string, ok bool) {
+	if i := f.last(name); i >= 0 {
+		return f.lines[i].value, true
+	}
+	return "", false
+}
+
+// Set gives a variable a value: where it stands, or at its commented-out place,
+// or at the end. A value that both readers take as it is stays without quotes.
+func (f *File) Set(name, value string) {
+	text := value
+	if needsQuotes.MatchString(value) {
+		text = "'" + value + "'"
+		if strings.Contains(value, "'") {
+			text = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`, "\r", `\r`).Replace(value) + `"`
+		}
+	}
+	if i := f.last(name); i >= 0 {
+		l := &f.lines[i]
+		l.text, l.value = l.text[:l.start]+text+l.text[l.end:], value
+		l.end = l.start + len(text)
+		return
+	}
+	added := line{text: name + "=" + text + f.lineEnd(), name: name, value: value, start: len(name) + 1, end: len(name) + 1 + len(text)}
+	commented := regexp.MustCompile(`^\s*#\s*` + regexp.QuoteMeta(name) + `\s*=`)
+	for i, l := range f.lines {
+		if l.name == "" && commented.MatchString(l.text) {
+			if !strings.HasSuffix(l.text, "\n") {
+				added.text = strings.TrimRight(added.text, "\r\n")
+			}
+			f.lines[i] = added
+			return
+		}
+	}
+	if n := len(f.lines); n > 0 && !strings.HasSuffix(f.lines[n-1].text, "\n") {
+		f.lines[n-1].text += f.lineEnd()
+	}
+	f.lines = append(f.lines, added)
+}
+
+// Unset comments a variable out wherever it stands, without its value: that may
+// be a secret that nobody would look for in a comment.
+func (f *File) Unset(name string) {
+	for i, l := range f.lines {
+		if l.name != name {
+			continue
+		}
+		end := "\n"
+		switch {
+		case strings.HasSuffix(l.text, "\r\n"):
+			end = "\r\n"
+		case !strings.HasSuffix(l.text, "\n"):
+			end = ""
+		}
+		f.lines[i] = line{text: "#" + name + "=" + end}
+		if i == 0 && strings.HasPrefix(l.text, byteOrderUTF) {
+			f.lines[i].text = byteOrderUTF + f.lines[i].text
+		}
+	}
+}
+
+// lineEnd is the one that the file has.
+func (f *File) lineEnd() string {
+	for _, l := range f.lines {
+		if strings.HasSuffix(l.text, "\r\n") {
+			return "\r\n"
+		}
+	}
+	return "\n"
+}
+
+// Bytes is the file.
+func (f *File) Bytes() []byte {
+	var b bytes.Buffer
+	for _, l := range f.lines {
+		b.WriteString(l.text)
+	}
+	return b.Bytes()
+}
