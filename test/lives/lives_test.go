@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,12 +78,7 @@ func newWorld(t testing.TB, options githubtest.Options) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Not TempDir: processes are found by it, and it holds the test's name.
-	home, err := os.MkdirTemp("", "home")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &world{Server: s, t: t, home: home, env: map[string]string{
+	w := &world{Server: s, t: t, env: map[string]string{
 		"GITHUB_SERVER_URL": s.URL(), "GITHUB_ORGANIZATION": "acme", "GITHUB_TOKEN": goodToken, "RUNNER_NAME": "fleet", "RUNNER_NAME_SUFFIX": "none",
 		// The tests may run as root, which the official scripts refuse.
 		"RUNNER_USER": "root", "RUNNER_ALLOW_RUNASROOT": "1", "PATH": os.Getenv("PATH"), "HOME": t.TempDir(), "LOG_LEVEL": "trace",
@@ -92,17 +88,38 @@ func newWorld(t testing.TB, options githubtest.Options) *world {
 		s.AddRepository("acme/" + name)
 	}
 	s.AddToken(githubtest.Token{Value: goodToken})
-	w.env["RUNNER_HOME"] = w.home
-	if err := runnertest.Install(w.home, listener); err != nil {
-		t.Fatal(err)
-	}
 	contract.Check(t, s)
-	t.Cleanup(func() {
-		killRest(w.home)
-		s.Close()
+	t.Cleanup(s.Close)
+	w.furnish()
+	return w
+}
+
+// furnish gives a world its runner folder.
+func (w *world) furnish() {
+	w.t.Helper()
+	// Not TempDir: processes are found by it, and it holds the test's name.
+	home, err := os.MkdirTemp("", "home")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.home, w.env["RUNNER_HOME"] = home, home
+	if err := runnertest.Install(home, listener); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		killRest(home)
 		os.RemoveAll(home)
 	})
-	return w
+}
+
+// another is the same GitHub with a second runner folder, for a runner of another
+// name.
+func (w *world) another(name string) *world {
+	w.t.Helper()
+	o := &world{Server: w.Server, t: w.t, env: maps.Clone(w.env)}
+	o.env["RUNNER_NAME"] = name
+	o.furnish()
+	return o
 }
 
 // life is one process of the product.
