@@ -3,12 +3,17 @@
 // runner's config.sh and run.sh, and takes the runner off GitHub again when the
 // container stops.
 //
-//	org-runner [command]
+//	org-runner [--env-file FILE] [command] [options]
 //
 // Commands:
 //
 //	run          the life of one runner (also without a command)
+//	check        is everything right, and if not, what to do
 //	status       this container's runner
+//	org-status   all runners of the organization
+//	prune        remove dead runners of this fleet
+//	migrate      from a repository's runners to the organization's
+//	rollback     back to the repository's
 //	healthcheck  for HEALTHCHECK: 0 healthy, 1 not
 //	version      the build's facts
 //	help         this, or: help COMMAND

@@ -16,8 +16,8 @@ func TestRun(t *testing.T) {
 		stdout  []string
 		stderr  []string
 	}{
-		{"help", []string{"help"}, nil, 0, []string{"org-runner [command]", "healthcheck", "GITHUB_ORGANIZATION"}, nil},
-		{"--help", []string{"--help"}, nil, 0, []string{"org-runner [command]"}, nil},
+		{"help", []string{"help"}, nil, 0, []string{"org-runner [--env-file FILE] [command] [options]", "healthcheck", "GITHUB_ORGANIZATION"}, nil},
+		{"--help", []string{"--help"}, nil, 0, []string{"org-runner [--env-file FILE] [command] [options]"}, nil},
 		{"help of a command", []string{"help", "status"}, nil, 0, []string{"org-runner status: this container's runner", "docker compose exec"}, nil},
 		{"help of no command", []string{"help", "statsu"}, nil, 64, nil, []string{`there is no command "statsu", did you mean "status"?`}},
 		{"version", []string{"version"}, nil, 0, []string{"org-runner dev"}, nil},
@@ -25,7 +25,7 @@ func TestRun(t *testing.T) {
 		{"unknown command", []string{"xyzzy"}, nil, 64, nil, []string{`there is no command "xyzzy"; org-runner help`}},
 		{"hidden command is not suggested", []string{"hok"}, nil, 64, nil, []string{`there is no command "hok"; org-runner help`}},
 		{"hook without an argument", []string{"hook"}, nil, 64, nil, []string{"org-runner hook job-started"}},
-		{"status with an unknown flag", []string{"status", "--yaml"}, nil, 64, nil, []string{"org-runner status [--json]"}},
+		{"status with an unknown flag", []string{"status", "--yaml"}, nil, 64, nil, []string{"org-runner help status"}},
 		{"status without a runner", []string{"status"}, []string{"RUNNER_HOME=/nowhere"}, 75, nil, []string{"no runner answers here", "is this its container"}},
 		{"healthcheck without a runner", []string{"healthcheck"}, []string{"RUNNER_HOME=/nowhere"}, 1, []string{"no runner answers here"}, nil},
 		{"hook without a life", []string{"hook", "job-started"}, []string{"GITHUB_REPOSITORY=acme/coach"}, 75, nil, []string{"this job does not run"}},
