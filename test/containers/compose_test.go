@@ -16,6 +16,7 @@ type project struct {
 	o    *organization
 	name string
 	env  string
+	more []string // further files
 
 	before string // the logs until down has removed the containers
 }
@@ -45,7 +46,11 @@ func (o *organization) compose(lines ...string) *project {
 }
 
 func (p *project) args(args ...string) []string {
-	return append([]string{"compose", "-p", p.name, "--env-file", p.env, "-f", filepath.Join(root, "docker-compose.yml")}, args...)
+	all := []string{"compose", "-p", p.name, "--env-file", p.env, "-f", filepath.Join(root, "docker-compose.yml")}
+	for _, file := range p.more {
+		all = append(all, "-f", file)
+	}
+	return append(all, args...)
 }
 
 func (p *project) do(args ...string) string {
@@ -146,6 +151,38 @@ func TestComposeDownDrains(t *testing.T) {
 	if j := github.Job(job); j.Result != "success" || !strings.Contains(j.Log, "finished") {
 		t.Errorf("the job: %+v", j)
 	}
+	o.none()
+}
+
+// The token as a file: docker inspect does not show it, and check in a container
+// of the same service finds everything right.
+func TestComposeSecret(t *testing.T) {
+	o := newOrganization(t)
+	p := o.compose("GITHUB_TOKEN=", "GITHUB_TOKEN_FILE=/run/secrets/github_token")
+	dir := t.TempDir()
+	secret, override := filepath.Join(dir, "github_token"), filepath.Join(dir, "override.yml")
+	for path, text := range map[string]string{secret: goodToken + "\n",
+		override: "services:\n  runner:\n    user: root\n    secrets: [github_token]\nsecrets:\n  github_token:\n    file: " + secret + "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.more = []string{override}
+	job := o.enqueue("coach", "id -u; ! cat /run/secrets/github_token")
+	p.up()
+	if j := o.completed(job); j.Result != "success" || !strings.Contains(j.Log, "1001") {
+		t.Errorf("the job: %+v", j)
+	}
+	o.online(1)
+	for _, id := range strings.Fields(p.do("ps", "-q")) {
+		if out, err := try(docker, "inspect", id); err != nil || strings.Contains(out, goodToken) {
+			t.Errorf("docker inspect shows the token, or fails: %v", err)
+		}
+	}
+	if out := p.do("run", "--rm", "runner", "check"); !strings.Contains(out, "0 failures") {
+		t.Errorf("check says\n%s", out)
+	}
+	p.down()
 	o.none()
 }
 

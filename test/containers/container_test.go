@@ -7,9 +7,11 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,6 +227,85 @@ func TestHealth(t *testing.T) {
 		t.Errorf("status says\n%s", out)
 	}
 	c.do("stop", c.id)
+	o.none()
+}
+
+// An unhealthy container says why: registration fails, the connection is gone.
+func TestHealthSaysWhy(t *testing.T) {
+	o := newOrganization(t)
+	github.SetDown(true)
+	defer github.SetDown(false)
+	c := o.run("--health-interval", "1s", "--health-start-period", "1ms", "--health-retries", "2")
+	for deadline := time.Now().Add(patience); c.inspect("{{.State.Health.Status}}") != "unhealthy"; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never unhealthy: %s", c.inspect("{{json .State.Health}}"))
+		}
+	}
+	if health := c.inspect("{{json .State.Health.Log}}"); !strings.Contains(health, "registering for") || !strings.Contains(health, "actions/runners/registration-token") {
+		t.Errorf("the health log says %s", health)
+	}
+	github.SetDown(false)
+	o.online(1)
+	for deadline := time.Now().Add(patience); c.inspect("{{.State.Health.Status}}") != "healthy"; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never healthy again: %s", c.inspect("{{json .State.Health}}"))
+		}
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
+// docker run with an env file, as the README has it.
+func TestEnvFile(t *testing.T) {
+	o := newOrganization(t)
+	path := filepath.Join(t.TempDir(), "env")
+	text := "# a comment\nGITHUB_SERVER_URL=" + github.URL() + "\nGITHUB_ORGANIZATION=" + o.name + "\nGITHUB_TOKEN=" + goodToken + "\nLABELS=gpu,org-runner\nRUNNER_GROUP=\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := try(docker, "run", "-d", "--env-file", path, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &container{t, lastLine([]byte(out))}
+	t.Cleanup(func() { _, _ = try(docker, "rm", "-f", "-v", c.id) })
+	o.online(1)
+	if labels := strings.Join(o.runners()[0].Labels, ","); !strings.Contains(labels, "gpu,org-runner") {
+		t.Errorf("labels %s", labels)
+	}
+	// The commands work beside it, and in a container of their own.
+	if out := c.do("run", "--rm", "--env-file", path, image, "check"); !strings.Contains(out, "0 failures") {
+		t.Errorf("check says\n%s", out)
+	}
+	if out := c.do("exec", c.id, "org-runner", "org-status"); !strings.Contains(out, "1 runner, 1 of this fleet: 0 busy, 1 idle, 0 offline") {
+		t.Errorf("org-status says\n%s", out)
+	}
+	if out := c.do("exec", c.id, "org-runner", "status"); !strings.Contains(out, "at GitHub      online") {
+		t.Errorf("status says\n%s", out)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
+// Where the engine's socket is mounted, a runner that root starts gets its group.
+func TestSocketGroup(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "id -G; test -w /var/run/docker.sock")
+	socket := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
+	if socket == "" {
+		socket = "/var/run/docker.sock"
+	}
+	info, err := os.Stat(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid := fmt.Sprint(info.Sys().(*syscall.Stat_t).Gid)
+	c := o.run("--user", "root", "-v", socket+":/var/run/docker.sock")
+	j := o.completed(job)
+	if j.Result != "success" || !strings.Contains(" "+strings.ReplaceAll(j.Log, "\n", " ")+" ", " "+gid+" ") {
+		t.Errorf("the socket's group is %s, the job says %s", gid, j.Log)
+	}
+	c.wait()
 	o.none()
 }
 

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 		docker = "/usr/bin/docker" // the one that belongs to the engine, where there are two
 	}
 	if out, err := exec.Command(docker, "info").CombinedOutput(); err != nil {
-		missing = "no container engine: docker info: " + strings.TrimSpace(lastLine(out))
+		missing = "no container engine: " + reason(out, err)
 	}
 	os.Setenv("DOCKER_BUILDKIT", "1")
 	code := 1
@@ -61,6 +61,19 @@ func TestMain(m *testing.M) {
 	}
 	code = m.Run()
 	os.Exit(code)
+}
+
+// reason finds the line that says why there is no engine.
+func reason(out []byte, err error) string {
+	for line := range strings.Lines(string(out)) {
+		if _, text, found := strings.Cut(line, "ERROR: "); found {
+			return strings.TrimSpace(text)
+		}
+	}
+	if line := strings.TrimSpace(lastLine(out)); line != "" {
+		return line
+	}
+	return err.Error()
 }
 
 func lastLine(out []byte) string {
