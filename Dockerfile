@@ -17,7 +17,7 @@ ARG TARGETOS TARGETARCH
 ARG RUNNER_VERSION
 ARG VERSION=dev
 ARG COMMIT=unknown
-RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath \
+RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -tags nethttpomithttp2 \
     -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT} -X main.runnerVersion=${RUNNER_VERSION}" \
     -o /out/bin/org-runner . \
  # Root-owned and not readable: the kernel then keeps the memory and environment

@@ -25,13 +25,14 @@ const (
 )
 
 // NewTransport makes the transport that a client has when it is given none. It
-// keeps one connection, which serves all calls that come close
-// together. A life is quiet for hours after them, so it is closed soon.
+// keeps one connection, which serves all calls that come close together. A life
+// is quiet for hours after them, so it is closed soon. One call at a time gains
+// nothing by HTTP/2, which is half a megabyte of the program: releases are built
+// without it (-tags nethttpomithttp2), and nothing here asks for it.
 func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 1,
 		IdleConnTimeout:     10 * time.Second,
 	}

@@ -43,6 +43,7 @@ type session struct {
 	deadline *time.Timer // the end of the phase
 	retry    *time.Timer // the next try of what the phase is waiting for
 	orphan   *time.Ticker
+	calm     *time.Timer // when it is worth giving memory back
 
 	answers chan answer // of DELETE
 	asking  bool
@@ -71,16 +72,18 @@ type answer struct {
 func (l *Life) serve(registered Settings) (ending, error) {
 	s := &session{
 		Life: l, id: registered.ID, lines: newLineQueue(), began: time.Now(), plan: planFor(l.StopGrace),
-		deadline: time.NewTimer(0), retry: time.NewTimer(0), orphan: time.NewTicker(time.Hour),
+		deadline: time.NewTimer(0), retry: time.NewTimer(0), orphan: time.NewTicker(time.Hour), calm: time.NewTimer(0),
 		answers:  make(chan answer, 1),
 		watchdog: newWatchdog(l.Watchdog),
 	}
 	s.deadline.Stop()
 	s.retry.Stop()
 	s.orphan.Stop()
+	s.calm.Stop()
 	defer s.deadline.Stop()
 	defer s.retry.Stop()
 	defer s.orphan.Stop()
+	defer s.calm.Stop()
 	defer s.watchdog.quit()
 
 	if err := context.Cause(l.ctx); err != nil {
@@ -152,6 +155,8 @@ func (s *session) loop() {
 			} else {
 				s.signalListener()
 			}
+		case <-s.calm.C:
+			rest()
 		case a := <-s.answers:
 			s.answered(a)
 		case <-s.watch.C:
@@ -161,6 +166,10 @@ func (s *session) loop() {
 		}
 	}
 }
+
+// calmAfter is how long nothing has to happen before memory is given back: what
+// follows a new state would ask for it again.
+const calmAfter = time.Second
 
 // takeLines brings the state up to what the runner has printed.
 func (s *session) takeLines() {
@@ -208,6 +217,9 @@ func (s *session) enter(state State, reason string) {
 	s.busy = state == Busy
 	if s.phase == serving {
 		s.machine.to(state, reason)
+	}
+	if state == Idle || state == Busy {
+		s.calm.Reset(calmAfter)
 	}
 }
 

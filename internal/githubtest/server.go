@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -76,6 +77,8 @@ type Server struct {
 	done    chan struct{}
 	wait    sync.WaitGroup
 
+	connections atomic.Int64
+
 	mu      sync.Mutex
 	changed chan struct{} // closed at every change, and replaced
 	world
@@ -118,7 +121,11 @@ func Start(o Options) (*Server, error) {
 		s.url = "https://" + net.JoinHostPort(o.TLSHosts[0], port)
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"http/1.1"}})
 	}
-	s.http = &http.Server{Handler: s, ErrorLog: nil, ReadHeaderTimeout: time.Minute}
+	s.http = &http.Server{Handler: s, ErrorLog: nil, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.connections.Add(1)
+		}
+	}}
 	s.wait.Add(2)
 	go func() { defer s.wait.Done(); _ = s.http.Serve(listener) }()
 	go func() { defer s.wait.Done(); s.sweepNowAndThen() }()
@@ -128,6 +135,10 @@ func Start(o Options) (*Server, error) {
 // URL is the server's address, as GITHUB_SERVER_URL. The API is below /api/v3,
 // as on a GitHub Enterprise Server.
 func (s *Server) URL() string { return s.url }
+
+// Connections is how many were made to the server so far, the runners' included;
+// with TLS each is a handshake.
+func (s *Server) Connections() int64 { return s.connections.Load() }
 
 // CA is the certificate of the authority that signed the server's, PEM.
 func (s *Server) CA() []byte { return s.ca }

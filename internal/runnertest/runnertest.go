@@ -46,7 +46,7 @@ func BuildProduct(dir string, flags ...string) (string, error) {
 
 func buildPackage(dir, name, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(dir, name)
-	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
+	args := append([]string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", path}, flags...)
 	command := exec.Command("go", append(args, pkg)...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if len(flags) > 0 && flags[0] == "-race" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,6 +67,22 @@ func TestStatusBesideALife(t *testing.T) {
 	if code, out := w.command("status", "now"); code != 64 {
 		t.Errorf("exit code %d, %s", code, out)
 	}
+}
+
+// An idle life holds no more open than it needs, and makes no call.
+func TestIdleBudget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	l := w.start("RUNNER_WATCHDOG=0")
+	w.untilOnline()
+	const most = 16 // 13 when this was written: 3 standard, 4 of the runtime, lock, socket, reaper, 2 pipes, 1 connection
+	w.poll("few open files", func() bool {
+		entries, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(l.Process.Pid), "fd"))
+		return err == nil && len(entries) <= most
+	})
+	w.counts(map[string]int{"registration-token": 1})
+	l.signal(syscall.SIGTERM)
+	l.end(0)
 }
 
 // The emergency: the job of a busy runner is cancelled, and the runner goes.
