@@ -178,7 +178,8 @@ func TestEphemeralAndPersistentRunnersAfterAJob(t *testing.T) {
 
 // GitHub goes on calling a runner busy, or having it at all, after its job.
 func TestLateAfterAJob(t *testing.T) {
-	w := newWorld(t, githubtest.Options{BusyAfterJob: 300 * time.Millisecond})
+	// On a fast machine 300 ms are time for more than 5,000 calls.
+	w := newWorld(t, githubtest.Options{BusyAfterJob: 300 * time.Millisecond, CallsPerHour: 1 << 30})
 	id := w.Enqueue(githubtest.Job{Repository: "acme/coach"})
 	l, polling := w.online("one", map[string]any{"ephemeral": false})
 	<-polling
