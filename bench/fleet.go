@@ -84,6 +84,23 @@ func (b *bench) healthCheck(product string) error {
 	return l.wait()
 }
 
+// fleets takes several sizes, with commas between them.
+func (b *bench) fleets(sizes string) error {
+	for size := range strings.SplitSeq(sizes, ",") {
+		if size == "" {
+			continue
+		}
+		n, err := strconv.Atoi(size)
+		if err != nil {
+			return fmt.Errorf("-fleet: %w", err)
+		}
+		if err := b.fleet(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // fleet takes what many idle runners cost, each.
 func (b *bench) fleet(size int) error {
 	const watched = 5 * time.Second

@@ -12,6 +12,7 @@ package main
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,14 +57,15 @@ func main() {
 	rounds := flag.Int("rounds", 9, "how often each figure is taken; the median counts")
 	path := flag.String("json", "", "write the figures to this file too")
 	fleet := flag.String("fleet", "1,10,50,100", "how many idle runners at once; empty: none")
+	parts := flag.String("parts", "lives,turnaround,health,fleet", "what to measure")
 	flag.Parse()
-	if err := run(*rounds, *path, *fleet); err != nil {
+	if err := run(*rounds, *path, *fleet, strings.Split(*parts, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, path, fleet string) (err error) {
+func run(rounds int, path, fleet string, parts []string) (err error) {
 	for _, tool := range []string{"bash", "curl", "jq", "pgrep"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("the shell entrypoint needs %s: install it (apt-get install bash curl jq procps)", tool)
@@ -105,23 +107,21 @@ func run(rounds int, path, fleet string) (err error) {
 			err = fmt.Errorf("%w\n%s", err, text)
 		}
 	}()
-	for _, latency := range []time.Duration{0, 50 * time.Millisecond} {
-		if err = b.lives(latency); err != nil {
-			return err
+	for _, part := range parts {
+		switch part {
+		case "lives":
+			err = errors.Join(b.lives(0), b.lives(50*time.Millisecond))
+		case "turnaround":
+			err = b.turnaround()
+		case "health":
+			err = b.healthCheck(product)
+		case "fleet":
+			err = b.fleets(fleet)
+		default:
+			err = fmt.Errorf("-parts knows lives, turnaround, health and fleet, not %q", part)
 		}
-	}
-	if err = b.turnaround(); err != nil {
-		return err
-	}
-	if err = b.healthCheck(product); err != nil {
-		return err
-	}
-	for size := range strings.SplitSeq(fleet, ",") {
-		var n int
-		if _, err := fmt.Sscan(size, &n); err == nil {
-			if err := b.fleet(n); err != nil {
-				return err
-			}
+		if err != nil {
+			return err
 		}
 	}
 	if info, err := os.Stat(product); err == nil {

@@ -82,7 +82,7 @@ func lastLine(out []byte) string {
 }
 
 // needEngine skips a test without an engine; where one is promised, it fails.
-func needEngine(t *testing.T) {
+func needEngine(t testing.TB) {
 	t.Helper()
 	if missing == "" {
 		return
@@ -311,11 +311,11 @@ func makeWeak(dir string) error {
 
 // organization is a test's own part of the fake.
 type organization struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 }
 
-func newOrganization(t *testing.T) *organization {
+func newOrganization(t testing.TB) *organization {
 	t.Helper()
 	needEngine(t)
 	o := &organization{t, "org-" + strings.ToLower(strings.Map(func(r rune) rune {
@@ -385,7 +385,7 @@ func (o *organization) running(id int64) {
 
 // container is one that docker run has started.
 type container struct {
-	t  *testing.T
+	t  testing.TB
 	id string
 }
 
