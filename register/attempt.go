@@ -3,7 +3,6 @@ package register
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -23,20 +22,6 @@ const (
 	// 100 KiB.
 	longestBody = 16 << 20
 )
-
-// NewTransport makes the transport that a client has when it is given none. It
-// keeps one connection, which serves all calls that come close together. A life
-// is quiet for hours after them, so it is closed soon. One call at a time gains
-// nothing by HTTP/2, which is half a megabyte of the program: releases are built
-// without it (-tags nethttpomithttp2), and nothing here asks for it.
-func NewTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		MaxIdleConnsPerHost: 1,
-		IdleConnTimeout:     10 * time.Second,
-	}
-}
 
 // checkRedirect follows GitHub's redirects of renamed repositories, but never
 // with our credentials to another host: net/http drops Authorization for foreign
