@@ -15,27 +15,41 @@ import (
 // touched. Both cost a page fault each if they are wanted again.
 func rest() {
 	debug.FreeOSMemory()
-	data, err := os.ReadFile("/proc/self/maps")
+	data, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return
 	}
-	for line := range strings.Lines(string(data)) {
-		// start-end permissions offset device inode path: read-only and of a file.
-		var start, end uintptr
-		var permissions string
-		if fields := strings.Fields(line); len(fields) < 6 || fields[5][0] != '/' {
-			continue
-		}
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &start, &end, &permissions); err == nil && permissions[0] == 'r' && permissions[1] == '-' {
-			_ = madviseDontNeed(start, end-start)
-		}
+	for _, m := range untouchedMappings(string(data)) {
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, unix.MADV_DONTNEED)
 	}
 }
 
-// madviseDontNeed drops a mapping's pages; they come again from the file.
-func madviseDontNeed(start, length uintptr) error {
-	if _, _, errno := unix.Syscall(unix.SYS_MADVISE, start, length, unix.MADV_DONTNEED); errno != 0 {
-		return errno
+type mapping struct{ start, end uintptr }
+
+// untouchedMappings finds the mappings in smaps that are read-only, of a file, and
+// hold not one page that differs from the file: what is dropped of these comes
+// again as it was. Read-only is not enough: a dynamic linker writes to what it
+// makes read-only later.
+func untouchedMappings(smaps string) []mapping {
+	var found []mapping
+	var current mapping
+	for line := range strings.Lines(smaps) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0:
+		case !strings.HasSuffix(fields[0], ":"): // start-end permissions offset device inode path
+			var permissions string
+			current = mapping{}
+			if len(fields) < 6 || fields[5][0] != '/' {
+				continue
+			}
+			var m mapping
+			if _, err := fmt.Sscanf(line, "%x-%x %s", &m.start, &m.end, &permissions); err == nil && strings.HasPrefix(permissions, "r-") {
+				current = m
+			}
+		case fields[0] == "Anonymous:" && len(fields) > 1 && fields[1] == "0" && current.end != 0:
+			found = append(found, current)
+		}
 	}
-	return nil
+	return found
 }
