@@ -23,7 +23,7 @@ func (c *Client) refusal(ctx context.Context, method, path string, a *answer) er
 	case a.status == http.StatusUnauthorized:
 		e.Kind, e.Remedy = ErrCredentials, c.unauthorized(path, a)
 	case a.status == http.StatusForbidden, a.status == http.StatusNotFound && a.header.Get("X-GitHub-SSO") != "":
-		e.Kind, e.Remedy = ErrCredentials, c.forbidden(text, a)
+		e.Kind, e.Remedy = ErrCredentials, c.forbidden(method, path, text, a)
 	case a.status == http.StatusNotFound && c.isScopes(path):
 		e.Remedy = c.notFound(ctx, a)
 	case a.status == http.StatusNotFound:
@@ -95,8 +95,25 @@ func (c *Client) need() string {
 	return "the scope manage_runners:enterprise (classic token; nothing else may manage an enterprise's runners)"
 }
 
+// otherNeed says what calls want that are not about runners; "" for those that
+// are.
+func otherNeed(method, path string) (what, need string) {
+	path, _, _ = strings.Cut(path, "?")
+	switch {
+	case strings.Contains(path, "/actions/permissions/"):
+		return "see the organization's policy for runners", `the scope admin:org (classic token) or the organization permission "Actions policies", read (fine-grained token, App)`
+	case strings.HasSuffix(path, "/cancel") && method == http.MethodPost:
+		return "cancel runs", `the scope repo (classic token) or the repository permission "Actions", read and write (fine-grained token, App)`
+	case strings.Contains(path, "/actions/runs"):
+		return "see runs and jobs", `the scope repo (classic token) or the repository permission "Actions", read (fine-grained token, App)`
+	case strings.HasSuffix(path, "/repos"), strings.HasPrefix(path, "/repos/") && strings.Count(path, "/") == 3:
+		return "see the repository", `the scope repo (classic token) or the repository permission "Metadata", read (fine-grained token, App)`
+	}
+	return "", ""
+}
+
 // forbidden explains a 403.
-func (c *Client) forbidden(text string, a *answer) string {
+func (c *Client) forbidden(method, path, text string, a *answer) string {
 	if sso := a.header.Get("X-GitHub-SSO"); sso != "" {
 		if _, address, ok := strings.Cut(sso, "url="); ok {
 			return "the organization demands SAML single sign-on for this token: authorize it within one hour at " + printable(address)
@@ -113,6 +130,9 @@ func (c *Client) forbidden(text string, a *answer) string {
 		return "something between this container and GitHub removes the User-Agent header: check HTTPS_PROXY"
 	}
 	remedy := "the credentials may not manage the runners of the " + c.options.Scope.String() + ": needed is " + c.need() + c.scopes(a)
+	if what, need := otherNeed(method, path); need != "" {
+		remedy = "the credentials may not " + what + ": needed is " + need + c.scopes(a)
+	}
 	if accepted := a.header.Get("X-Accepted-Github-Permissions"); accepted != "" {
 		remedy += "; GitHub names " + printable(accepted)
 	}
