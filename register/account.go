@@ -9,14 +9,16 @@ import (
 
 // Caller is who GitHub takes us for.
 type Caller struct {
-	Login     string        // the user's, or the App's slug
-	Kind      string        // classic token, fine-grained token or App
-	Scopes    []string      // of a classic token
-	Expires   time.Time     // of a token; zero when GitHub does not tell
-	ClockSkew time.Duration // how far our clock is ahead of GitHub's, which tells whole seconds
+	Login       string            // the user's, or the App's slug
+	Kind        string            // classic token, fine-grained token or App
+	Scopes      []string          // of a classic token
+	Permissions map[string]string // of an App's installation: read or write, by GitHub's names
+	Expires     time.Time         // of a token; zero when GitHub does not tell
+	ClockSkew   time.Duration     // how far our clock is ahead of GitHub's, which tells whole seconds
 }
 
-// Caller asks GitHub who the credentials belong to.
+// Caller asks GitHub who the credentials belong to. Of an App it asks for an
+// installation token too, which says what the installation may do.
 func (c *Client) Caller(ctx context.Context) (Caller, error) {
 	caller := Caller{Kind: c.options.Credentials.kind()}
 	if app, ok := c.options.Credentials.(*App); ok {
@@ -25,7 +27,8 @@ func (c *Client) Caller(ctx context.Context) (Caller, error) {
 			return Caller{}, err
 		}
 		caller.Login, caller.ClockSkew = slug, time.Since(a.clock())
-		return caller, nil
+		caller.Permissions, err = app.granted(ctx)
+		return caller, err
 	}
 	var user struct{ Login string }
 	a, err := c.do(ctx, http.MethodGet, "/user", nil, &user)
@@ -67,13 +70,15 @@ func (c *Client) Organization(ctx context.Context) (Account, error) {
 	return o, err
 }
 
-// RunnerPolicy tells which repositories of the organization may have runners of
-// their own: all, selected or none.
+// RunnerPolicy tells which repositories of the organization, of the scope or that
+// its repository belongs to, may have runners of their own: all, selected or none.
+// It is ErrNotFound where a person owns the repository.
 func (c *Client) RunnerPolicy(ctx context.Context) (string, error) {
 	var out struct {
 		Enabled string `json:"enabled_repositories"`
 	}
-	_, err := c.do(ctx, http.MethodGet, c.options.Scope.path()+"/actions/permissions/self-hosted-runners", nil, &out)
+	owner, _, _ := strings.Cut(c.options.Scope.name, "/")
+	_, err := c.do(ctx, http.MethodGet, "/orgs/"+owner+"/actions/permissions/self-hosted-runners", nil, &out)
 	return out.Enabled, err
 }
 

@@ -36,6 +36,7 @@ type App struct {
 	installation int64 // 0: not known yet
 	current      secret.String
 	expires      time.Time
+	permissions  map[string]string // that GitHub has named with current
 }
 
 // NewApp takes an App's id or client id, its private key (PEM, PKCS#1 or
@@ -72,8 +73,9 @@ func (a *App) token(ctx context.Context) (secret.String, error) {
 		return secret.String{}, err
 	}
 	var out struct {
-		Token     string    `json:"token"`
-		ExpiresAt time.Time `json:"expires_at"`
+		Token       string            `json:"token"`
+		ExpiresAt   time.Time         `json:"expires_at"`
+		Permissions map[string]string `json:"permissions"`
 	}
 	path := fmt.Sprintf("/app/installations/%d/access_tokens", a.installation)
 	answer, err := a.call(ctx, http.MethodPost, path, &out,
@@ -84,9 +86,23 @@ func (a *App) token(ctx context.Context) (secret.String, error) {
 	if err != nil {
 		return secret.String{}, err
 	}
-	a.current, a.expires = secret.New(out.Token), out.ExpiresAt
+	a.current, a.expires, a.permissions = secret.New(out.Token), out.ExpiresAt, out.Permissions
 	a.client.options.Secret(a.current)
 	return a.current, nil
+}
+
+// granted tells what the installation may do: read or write, by GitHub's names.
+func (a *App) granted(ctx context.Context) (map[string]string, error) {
+	if _, err := a.token(ctx); err != nil {
+		return nil, err
+	}
+	select {
+	case <-a.turn:
+		defer func() { a.turn <- struct{}{} }()
+		return a.permissions, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // renew forgets a token that GitHub has refused before its time: revoked, or the

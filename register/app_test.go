@@ -296,3 +296,17 @@ func TestStopDoesNotWaitForAnotherCall(t *testing.T) {
 		<-done
 	})
 }
+
+// Of an App, who it is and what its installation may do.
+func TestAppAsCaller(t *testing.T) {
+	github := &script{replies: map[string][]reply{
+		"GET /app":       {{status: 200, body: `{"slug":"fleet-app"}`}},
+		installationCall: {{status: 200, body: `{"id":42}`}},
+		accessCall: {{status: 201, body: `{"token":"ghs_x","expires_at":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) +
+			`","permissions":{"organization_self_hosted_runners":"read","metadata":"read"}}`}},
+	}}
+	caller, err := client(t, github, asApp(t, 0)).Caller(within(t, time.Minute))
+	if err != nil || caller.Login != "fleet-app" || caller.Kind != "App" || caller.Permissions["organization_self_hosted_runners"] != "read" {
+		t.Errorf("caller %+v, %v", caller, err)
+	}
+}

@@ -55,7 +55,7 @@ func (c *Client) isScopes(path string) bool {
 
 // unauthorized explains a 401.
 func (c *Client) unauthorized(path string, a *answer) string {
-	asApp := strings.HasPrefix(path, "/app/") || strings.HasSuffix(path, "/installation")
+	asApp := path == "/app" || strings.HasPrefix(path, "/app/") || strings.HasSuffix(path, "/installation")
 	switch {
 	case asApp:
 		if problem := clockProblem(time.Since(a.clock())); problem != "" {

@@ -6,13 +6,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -22,15 +27,47 @@ the runner's version, the clock, the network, this container.
 
   org-runner --env-file .env check           on the host
   docker compose run --rm runner check       in a container, with its folders
-  org-runner --env-file .env check --json    for scripts
+  org-runner --env-file .env check --json    for scripts: a list of check, result
+                                             (ok, warn, fail, skip), detail, remedy
+
+  FAIL  group: organization acme has no runner group "Trustd"
+        -> set RUNNER_GROUP to one that exists (Default, Trusted), or create it
+        under Settings, Actions, Runner groups
 
 Each line is ok, warn, FAIL or skip (could not be looked at, and why), with what
 to do below it. Nothing is changed. Exit code: 0, also with warnings; otherwise
-of the worst failure, in this order: 78 configuration, 77 credentials, 69 GitHub
-could not be reached.`
+of the worst failure, in this order: 78 configuration, without which nothing else
+can be judged; 77 credentials; 69 GitHub could not be reached.`
 
 // checkBudget bounds each question: what is not there within it is not there.
-const checkBudget = 8 * time.Second
+const checkBudget = 5 * time.Second
+
+// The checks, by the names that scripts know, in the order of the output.
+const (
+	onVariables    = "variables"
+	onCredentials  = "credentials"
+	onClock        = "clock"
+	onTarget       = "target"
+	onPolicy       = "policy"
+	onGroup        = "group"
+	onRepositories = "repositories"
+	onName         = "name"
+	onLabels       = "labels"
+	onVersion      = "version"
+	onRateLimit    = "rate limit"
+	onNetwork      = "network"
+	onRunnerFolder = "runner folder"
+	onWorkFolder   = "work folder"
+	onDisk         = "disk"
+	onDocker       = "docker"
+)
+
+var (
+	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
+		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onDocker}
+	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onDocker}
+)
 
 // verdict is how one check ended.
 type verdict string
@@ -67,16 +104,37 @@ func skip(check, format string, values ...any) finding {
 	return finding{Check: check, Result: skipped, Detail: fmt.Sprintf(format, values...)}
 }
 
+// notChecked says of several checks why they could not be made.
+func notChecked(why string, checks ...string) (findings []finding) {
+	for _, check := range checks {
+		findings = append(findings, skip(check, "not checked: %s", why))
+	}
+	return findings
+}
+
 // refused makes a finding of an error of GitHub's.
 func refused(check string, err error) finding {
 	f := finding{Check: check, Result: bad, Detail: err.Error(), code: exitCode(err)}
 	var e *register.Error
 	if errors.As(err, &e) {
-		f.Remedy, e.Remedy = e.Remedy, ""
-		f.Detail = err.Error()
-		e.Remedy = f.Remedy
+		plain := *e
+		plain.Remedy = ""
+		f.Detail, f.Remedy = plain.Error(), e.Remedy
 	}
 	return f
+}
+
+// invisible tells whether an error only says that the credentials may not look,
+// and why; of what they need not see that is no failure.
+func invisible(err error) (why string, yes bool) {
+	var e *register.Error
+	switch {
+	case errors.Is(err, register.ErrNotFound):
+		return "this server does not tell it to these credentials", true
+	case errors.Is(err, register.ErrCredentials) && errors.As(err, &e):
+		return e.Remedy, true
+	}
+	return "", false
 }
 
 func check(call Invocation) error {
@@ -87,17 +145,24 @@ func check(call Invocation) error {
 	}
 	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer end()
+	masker := &secret.Masker{}
 	done := progress(call, "checking")
-	findings := checkAll(ctx, call)
+	findings := checkAll(ctx, call, masker)
 	done()
+	if ctx.Err() != nil {
+		fmt.Fprintln(call.Stderr, "org-runner: interrupted: not everything was checked")
+		return silent{ctx.Err(), exitSignal + int(syscall.SIGINT)}
+	}
+	out := masker.Writer(call.Stdout)
 	if *asJSON {
-		encoder := json.NewEncoder(call.Stdout)
+		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(findings); err != nil {
 			return err
 		}
 	} else {
-		tellFindings(call, findings)
+		tellFindings(out, newPalette(call, call.Stdout), findings)
 	}
 	if code := worst(findings); code != exitDone {
 		return silent{errors.New("something is wrong"), code}
@@ -118,59 +183,81 @@ func worst(findings []finding) int {
 	return code
 }
 
-func tellFindings(call Invocation, findings []finding) {
-	p := newPalette(call, call.Stdout)
+// tellFindings writes a line for each finding, and what to do below it. Checks
+// that were left out for the same reason share one.
+func tellFindings(w io.Writer, p palette, findings []finding) {
 	words := map[verdict]string{good: "ok  ", doubt: "warn", bad: "FAIL", skipped: "skip"}
 	colours := map[verdict]string{good: green, doubt: yellow, bad: red, skipped: dim}
 	const indent = 6
 	count := map[verdict]int{}
-	for _, f := range findings {
+	for i := 0; i < len(findings); i++ {
+		f := findings[i]
 		count[f.Result]++
-		text := wrapped(printable(f.Check+": "+f.Detail), indent)
-		fmt.Fprintf(call.Stdout, "%s  %s\n", p.paint(colours[f.Result], words[f.Result]), text[indent:])
+		names := f.Check
+		for f.Result == skipped && i+1 < len(findings) && findings[i+1].Result == skipped && findings[i+1].Detail == f.Detail {
+			i++
+			count[skipped]++
+			names += ", " + findings[i].Check
+		}
+		text := wrapped(printable(names+": "+f.Detail), indent)
+		fmt.Fprintf(w, "%s  %s\n", p.paint(colours[f.Result], words[f.Result]), text[indent:])
 		if f.Remedy != "" {
-			fmt.Fprintln(call.Stdout, wrapped("-> "+printable(f.Remedy), indent))
+			fmt.Fprintln(w, wrapped("-> "+printable(f.Remedy), indent))
 		}
 	}
-	fmt.Fprintf(call.Stdout, "\n%d ok, %s, %s, %d skipped\n", count[good], plural(count[doubt], "warning"), plural(count[bad], "failure"), count[skipped])
+	fmt.Fprintf(w, "\n%d ok, %s, %s, %d skipped\n", count[good], plural(count[doubt], "warning"), plural(count[bad], "failure"), count[skipped])
 }
 
 // checkAll runs all checks, side by side where they do not depend on each other,
 // and returns their findings in a fixed order.
-func checkAll(ctx context.Context, call Invocation) []finding {
+func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []finding {
 	c, err := config.Parse(call.Environ, config.ThisMachine())
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		var findings []finding
 		for _, p := range problems {
-			findings = append(findings, fail(p.Variable, p.Cause, p.Remedy))
+			findings = append(findings, fail(onVariables, p.Variable+" "+p.Cause, p.Remedy))
 		}
-		return append(findings, skip("the rest", "cannot be judged before the variables are right"))
+		return append(findings, notChecked("the variables have to be right first", allChecks[1:]...)...)
 	}
 	if err != nil {
-		return []finding{{Check: "variables", Result: bad, Detail: err.Error(), code: exitInternal}}
+		return []finding{{Check: onVariables, Result: bad, Detail: err.Error(), code: exitInternal}}
 	}
-	findings := []finding{ok("variables", "all are well-formed")}
+	findings := []finding{ok(onVariables, "all are well-formed")}
 	for _, warning := range c.Warnings {
-		findings = append(findings, warn("variables", warning, ""))
+		findings = append(findings, warn(onVariables, warning, ""))
 	}
+	findings = append(findings, checkLabels(c))
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(ctx context.Context) []finding { return checkHere(call, c) },
+		func(context.Context) []finding { return checkHere(c) },
 	}
-	r, err := connect(call, c)
+	// What was tried again stands in the finding; it needs no line for each time.
+	r, err := connectWith(call, c, masker, func(o *register.Options) { o.Log = zerolog.Nop() })
 	switch {
 	case err != nil && (c.Credentials.Kind == config.RegistrationToken || c.Credentials.Kind == config.JITConfig):
-		findings = append(findings, skip("GitHub", "a ready RUNNER_TOKEN or RUNNER_JITCONFIG gives no access to the API: whether it is still good shows at the start"))
+		findings = append(findings, skip(onCredentials, "not checked: a ready RUNNER_TOKEN or RUNNER_JITCONFIG gives no access to the API: whether it is still good shows at the start"))
+		findings = append(findings, notChecked("without access to the API", append([]string{onTarget}, ofTarget...)...)...)
 	case err != nil:
-		findings = append(findings, refused("credentials", err))
+		findings = append(findings, refused(onCredentials, err))
+		findings = append(findings, notChecked("the credentials have to be right first", append([]string{onTarget}, ofTarget...)...)...)
 	default:
-		checks = append([]func(context.Context) []finding{r.checkGitHub}, checks...)
+		checks = append(checks, r.checkGitHub)
 	}
-	return append(findings, sideways(ctx, checks)...)
+	findings = append(findings, sideways(ctx, checks)...)
+	slices.SortStableFunc(findings, func(a, b finding) int { return slices.Index(allChecks, a.Check) - slices.Index(allChecks, b.Check) })
+	return findings
 }
 
-// sideways runs checks at once, each with its own time, and keeps their order.
+// checkLabels shows what a job can ask for; config has judged it.
+func checkLabels(c config.Config) finding {
+	if c.Credentials.Kind == config.JITConfig {
+		return skip(onLabels, "not checked: RUNNER_JITCONFIG decides them")
+	}
+	return ok(onLabels, "%s", quoted(c.Labels))
+}
+
+// sideways runs checks at once and keeps their order.
 func sideways(ctx context.Context, checks []func(context.Context) []finding) []finding {
 	found := make([][]finding, len(checks))
 	var all sync.WaitGroup
@@ -178,11 +265,7 @@ func sideways(ctx context.Context, checks []func(context.Context) []finding) []f
 		all.Go(func() { found[i] = check(ctx) })
 	}
 	all.Wait()
-	var findings []finding
-	for _, f := range found {
-		findings = append(findings, f...)
-	}
-	return findings
+	return slices.Concat(found...)
 }
 
 // timed gives one question its time.

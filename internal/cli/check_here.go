@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -17,82 +16,130 @@ import (
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/register"
 )
 
-// checkNetwork reaches for what the runner needs. Nothing but a connection is
-// made, and no credential is sent.
+// checkNetwork reaches for what the runner needs, and looks at GitHub's clock in
+// the answer. Nothing but a request without credentials is made.
 func checkNetwork(ctx context.Context, c config.Config) []finding {
-	addresses := []string{rootOf(c.ServerURL)}
-	if api := rootOf(c.APIURL); api != addresses[0] {
-		addresses = append(addresses, api)
-	}
-	if c.ServerURL.Host == "github.com" {
-		// docs.github.com, "Communication requirements for self-hosted runners".
-		addresses = append(addresses, "https://codeload.github.com", "https://pipelines.actions.githubusercontent.com",
-			"https://results-receiver.actions.githubusercontent.com", "https://objects.githubusercontent.com")
-	}
+	addresses := needed(c)
+	transport := register.NewTransport()
+	clock := notChecked("GitHub did not answer", onClock)
 	var checks []func(context.Context) []finding
-	for _, address := range addresses {
+	for i, address := range addresses {
 		checks = append(checks, timed(func(ctx context.Context) []finding {
-			if err := reach(ctx, address); err != nil {
-				return []finding{{Check: "network", Result: bad, code: exitUnreachable, Detail: hostOf(address) + " cannot be reached: " + err.Error(),
-					Remedy: "check this container's network and DNS, its firewall, and HTTPS_PROXY and NO_PROXY"}}
+			header, err := reach(ctx, transport, address)
+			if err != nil {
+				return []finding{unreached(address.Host, err)}
+			}
+			if date, err := http.ParseTime(header.Get("Date")); i == 0 && err == nil {
+				clock = []finding{judgeClock(time.Since(date), c.Credentials.Kind == config.App)}
 			}
 			return nil
 		}))
 	}
 	if failures := sideways(ctx, checks); len(failures) > 0 {
-		return failures
+		return append(clock, failures...)
 	}
 	how := ""
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.APIURL}); err == nil && proxy != nil {
 		how = " through the proxy " + proxy.Host
 	}
-	return []finding{ok("network", "%s%s", plural(len(addresses), "address")+" reached", how)}
+	return append(clock, ok(onNetwork, "%s reached%s", plural(len(addresses), "address"), how))
 }
 
-// rootOf is the address of a server, without a path.
-func rootOf(u *url.URL) string { return u.Scheme + "://" + u.Host + "/" }
-
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return address
+// needed are the servers that a runner talks to, the API first.
+func needed(c config.Config) []*url.URL {
+	root := func(u *url.URL) *url.URL { return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/"} }
+	addresses := []*url.URL{root(c.APIURL)}
+	if c.ServerURL.Host != c.APIURL.Host {
+		addresses = append(addresses, root(c.ServerURL))
 	}
-	return u.Host
+	if c.ServerURL.Host != "github.com" {
+		return addresses
+	}
+	// docs.github.com, "Self-hosted runners reference", communication; and where
+	// the runner's own --check looks.
+	hosts := []string{"codeload.github.com", "broker.actions.githubusercontent.com", "pipelines.actions.githubusercontent.com", "results-receiver.actions.githubusercontent.com"}
+	if !c.DisableAutoUpdate {
+		hosts = append(hosts, "objects.githubusercontent.com")
+	}
+	for _, host := range hosts {
+		addresses = append(addresses, &url.URL{Scheme: "https", Host: host, Path: "/"})
+	}
+	return addresses
 }
 
-// reach makes a request without credentials; any answer is one.
-func reach(ctx context.Context, address string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
+// reach makes a request without credentials; any answer is one, a redirection
+// too.
+func reach(ctx context.Context, transport http.RoundTripper, address *url.URL) (http.Header, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, address.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	var inner *url.Error
-	if errors.As(err, &inner) {
-		err = inner.Err
-	}
+	request.Close = true
+	response, err := transport.RoundTrip(request)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("no answer")
+		return nil, errors.New("no answer")
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return response.Body.Close()
+	return response.Header, response.Body.Close()
+}
+
+// unreached says why a server could not be reached.
+func unreached(host string, err error) finding {
+	f := fail(onNetwork, host+" cannot be reached: "+err.Error(), "check this container's network and DNS, its firewall, and HTTPS_PROXY and NO_PROXY")
+	f.code = exitUnreachable
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		f.code = exitConfiguration
+		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
+	}
+	return f
+}
+
+// judgeClock says whether this machine's clock, ahead of GitHub's by so much, is
+// right enough. GitHub's is told in whole seconds.
+func judgeClock(ahead time.Duration, app bool) finding {
+	const (
+		skew = 30 * time.Second
+		// An App's tokens are dated back by a minute and good for nine in all
+		// (register/app.go).
+		appAhead  = 55 * time.Second
+		appBehind = 8*time.Minute - 5*time.Second
+	)
+	direction := "ahead of"
+	if ahead < 0 {
+		direction = "behind"
+	}
+	text := fmt.Sprintf("this machine's is %s %s GitHub's", ahead.Abs().Round(time.Second), direction)
+	switch {
+	case app && (ahead > appAhead || ahead < -appBehind):
+		return fail(onClock, text+", which dates the App's tokens so that GitHub refuses them", "set the clock (NTP)")
+	case ahead.Abs() > skew:
+		return warn(onClock, text, "set the clock (NTP): certificates and logs depend on it")
+	}
+	return ok(onClock, "as GitHub's")
 }
 
 // parts is what the runner's folder has to hold.
 var parts = []string{"config.sh", "run.sh", "env.sh", "run-helper.sh.template", "bin/Runner.Listener"}
 
-// runnerVersion asks the official runner in a folder for its version; "" if
-// there is none. It gets no credentials: jobs can have changed it.
+var versionNumber = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+
+// runnerVersion asks the official runner in a folder for its version; "" if there
+// is none. It gets no credentials, and it is not asked as root: jobs can have
+// changed it.
 func runnerVersion(ctx context.Context, home string, environ []string) string {
+	if os.Getuid() == 0 {
+		return ""
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(home, "bin", "Runner.Listener"), "--version")
+	command.Env = []string{}
 	for _, variable := range environ {
 		if name, _, _ := strings.Cut(variable, "="); !config.IsOurs(name) {
 			command.Env = append(command.Env, variable)
@@ -107,31 +154,42 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 	return version
 }
 
-var versionNumber = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
-
 // checkHere looks at this container.
-func checkHere(call Invocation, c config.Config) []finding {
-	if _, err := os.Stat(c.Home); errors.Is(err, fs.ErrNotExist) {
-		return []finding{skip("runner folder", "%s is not here: docker compose run --rm runner check looks at it in the container", c.Home)}
-	}
+func checkHere(c config.Config) []finding {
 	var missing []string
 	for _, part := range parts {
 		if _, err := os.Stat(filepath.Join(c.Home, part)); err != nil {
 			missing = append(missing, part)
 		}
 	}
-	var findings []finding
-	if len(missing) > 0 {
-		findings = append(findings, fail("runner folder", c.Home+" lacks "+quoted(missing), "set RUNNER_HOME to the folder of the official runner, or build the image anew"))
-	} else {
-		findings = append(findings, ok("runner folder", "%s is complete", c.Home))
+	// On a host there is no runner, and in the image we are process 1.
+	folder := judgeFolder(c.Home, missing, os.Getpid() == 1)
+	if folder.Result == skipped {
+		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := c.WorkDir
 	if !filepath.IsAbs(work) {
 		work = filepath.Join(c.Home, work)
 	}
-	findings = append(findings, checkWritable(c.Home), checkRoom(existing(work)))
-	return append(findings, checkDocker()...)
+	work = existing(work)
+	findings := []finding{folder, checkWritable(c.Home, work)}
+	if free, total, err := room(work); err != nil {
+		findings = append(findings, skip(onDisk, "%s: %v", work, err))
+	} else {
+		findings = append(findings, judgeRoom(free, total))
+	}
+	return append(findings, checkDocker("/var/run/docker.sock"))
+}
+
+// judgeFolder says whether the official runner is whole.
+func judgeFolder(home string, missing []string, inContainer bool) finding {
+	switch {
+	case len(missing) == 0:
+		return ok(onRunnerFolder, "%s is complete", home)
+	case len(missing) == len(parts) && !inContainer:
+		return skip(onRunnerFolder, "not in the container")
+	}
+	return fail(onRunnerFolder, home+" lacks "+quoted(missing), "set RUNNER_HOME to the folder of the official runner (/home/runner in the image), take away what is mounted over it, or build the image anew")
 }
 
 // existing is the nearest folder above a path that is there.
@@ -144,44 +202,52 @@ func existing(path string) string {
 	}
 }
 
-func checkWritable(dir string) finding {
-	f, err := os.CreateTemp(dir, ".org-runner-check-*")
-	if err != nil {
-		return fail("writable", fmt.Sprintf("%s cannot be written: %v", dir, err), "the runner keeps its registration there: mount a volume or tmpfs that its user owns")
+// checkWritable writes a file into the folders that have to be writable: the
+// runner keeps its registration in its own, and jobs their files in the other.
+func checkWritable(home, work string) finding {
+	for _, dir := range []string{home, work} {
+		f, err := os.CreateTemp(dir, ".org-runner-check-*")
+		if err != nil {
+			return fail(onWorkFolder, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), "mount a volume or tmpfs there that the runner's user owns, or set RUNNER_WORKDIR to another folder")
+		}
+		_ = f.Close()
+		_ = os.Remove(f.Name())
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	return ok("writable", "%s", dir)
+	return ok(onWorkFolder, "%s and the runner's folder can be written", work)
 }
 
-const (
-	leastRoom  = 2 << 30 // bytes
-	leastShare = 20      // a twentieth
-)
-
-// checkRoom looks at the disk below the work folder.
-func checkRoom(dir string) finding {
-	free, total, err := room(dir)
-	if err != nil {
-		return skip("disk", "%s: %v", dir, err)
+// cause is the part of a path error that does not repeat the path.
+func cause(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
 	}
-	text := fmt.Sprintf("%.1f GiB of %.1f GiB are free for the work folder", float64(free)/(1<<30), float64(total)/(1<<30))
-	if free < leastRoom || free < total/leastShare {
-		return warn("disk", text, "make room (docker system prune), or mount a larger volume at the work folder")
-	}
-	return ok("disk", "%s", text)
+	return err
 }
 
-// checkDocker says whether jobs can use an engine; neither is wrong.
-func checkDocker() []finding {
-	const socket = "/var/run/docker.sock"
+// judgeRoom looks at the disk below the work folder, in bytes.
+func judgeRoom(free, total uint64) finding {
+	const (
+		least = 2 << 30
+		share = 20 // a twentieth
+		gib   = 1 << 30
+	)
+	text := fmt.Sprintf("%.1f GiB of %.1f GiB are free for the work folder", float64(free)/gib, float64(total)/gib)
+	if free < least || free < total/share {
+		return warn(onDisk, text, "make room (docker system prune), or mount a larger volume at the work folder")
+	}
+	return ok(onDisk, "%s", text)
+}
+
+// checkDocker says whether jobs can use an engine; both can be meant.
+func checkDocker(socket string) finding {
 	if _, err := os.Stat(socket); err != nil {
-		return []finding{ok("docker", "no socket here: jobs that use docker will fail, and none can reach the host's engine")}
+		return ok(onDocker, "no socket here: jobs that use docker will fail, and none can reach the host's engine")
 	}
 	connection, err := net.DialTimeout("unix", socket, time.Second)
 	if err != nil {
-		return []finding{warn("docker", fmt.Sprintf("%s is here and cannot be used: %v", socket, err), "give the container the socket's group (group_add in compose), or do not mount it")}
+		return warn(onDocker, fmt.Sprintf("%s is here and cannot be used: %v", socket, err), "give the container the socket's group (group_add in compose), or do not mount it")
 	}
 	_ = connection.Close()
-	return []finding{warn("docker", "jobs can use the host's engine: they are root there, and can read this container's token", "take the socket away unless every contributor of every repository is trusted")}
+	return ok(onDocker, "jobs can use the host's engine: they are root there, and can read this container's token")
 }

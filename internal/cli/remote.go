@@ -31,7 +31,11 @@ func newRemote(call Invocation) (remote, error) {
 }
 
 func connect(call Invocation, c config.Config) (remote, error) {
-	masker := &secret.Masker{}
+	return connectWith(call, c, &secret.Masker{})
+}
+
+// connectWith makes the client with a given masker; with may change its options.
+func connectWith(call Invocation, c config.Config, masker *secret.Masker, with ...func(*register.Options)) (remote, error) {
 	masker.Add(c.Credentials.Token)
 	masker.Add(c.Credentials.AppKey)
 	switch c.Credentials.Kind {
@@ -39,6 +43,6 @@ func connect(call Invocation, c config.Config) (remote, error) {
 		return remote{}, fmt.Errorf("%w: RUNNER_TOKEN and RUNNER_JITCONFIG give no access to GitHub's API: set GITHUB_TOKEN, or GITHUB_APP_ID with its key, for this command", register.ErrConfiguration)
 	}
 	log := zerolog.New(zerolog.ConsoleWriter{Out: masker.Writer(call.Stderr), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
-	client, err := newClient(call.Build, c, masker, log)
+	client, err := newClient(call.Build, c, masker, log, with...)
 	return remote{c, client, masker, call.Build, call.Environ}, err
 }

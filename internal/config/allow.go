@@ -37,8 +37,8 @@ func isPattern(text string) bool { return isName(strings.ReplaceAll(text, "*", "
 // Rules returns the rules as owner/name.
 func (l AllowList) Rules() []string { return slices.Clone(l.rules) }
 
-// AllowOnly is a list of one rule, complete with its owner.
-func AllowOnly(rule string) AllowList { return AllowList{rules: []string{rule}} }
+// AllowOnly is a list of rules that are complete with their owner.
+func AllowOnly(rules ...string) AllowList { return AllowList{rules: rules} }
 
 // String is the rule for people.
 func (l AllowList) String() string { return strings.Join(l.rules, ", ") }
