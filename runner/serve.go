@@ -163,13 +163,14 @@ func (s *session) loop() {
 			s.look()
 		case seen := <-s.looks:
 			s.looked(seen)
+			s.calm.Reset(calmAfter) // the question has touched what registering had
 		}
 	}
 }
 
 // calmAfter is how long nothing has to happen before memory is given back: what
 // follows a new state would ask for it again.
-const calmAfter = time.Second
+const calmAfter = 500 * time.Millisecond
 
 // takeLines brings the state up to what the runner has printed.
 func (s *session) takeLines() {

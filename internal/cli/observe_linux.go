@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,7 @@ type observer struct {
 	registry                                        metrics.Registry
 	state, since, healthy, job, refused             *metrics.Family
 	jobs, took, queued, requests, failed, remaining *metrics.Family
+	goroutines                                      *metrics.Family
 }
 
 // Buckets in seconds: jobs take from seconds to hours, and wait as long.
@@ -54,6 +56,7 @@ func newObserver(address, socket string, build Build) (*observer, error) {
 	o.failed = r.Counter("org_runner_github_retries_total", "Requests to GitHub's API that had to be tried again.")
 	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour, by GitHub's last answer.")
 	o.refused = r.Gauge("org_runner_runner_version_refused_timestamp_seconds", "When GitHub begins to refuse the runner's version.", "runner_version")
+	o.goroutines = r.Gauge("go_goroutines", "Goroutines of this process.")
 	r.BeforeWrite(o.update)
 
 	mux := http.NewServeMux()
@@ -107,6 +110,7 @@ func (o *observer) answer(yes func(*runner.Status) bool) http.HandlerFunc {
 
 // update brings the gauges up to date with the life.
 func (o *observer) update() {
+	o.goroutines.Set(float64(runtime.NumGoroutine()))
 	s, err := o.ask()
 	o.job.Reset()
 	if err != nil {

@@ -85,6 +85,25 @@ func TestIdleBudget(t *testing.T) {
 	l.end(0)
 }
 
+// An idle life keeps no more goroutines than it needs.
+func TestIdleGoroutines(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	address := freeAddress(t)
+	l := w.start("METRICS_ADDR=" + address)
+	w.untilOnline()
+	const most = 14 // 12 when this was written, 5 of them to serve and answer this question
+	w.poll("few goroutines", func() bool {
+		_, text := get(address, "/metrics")
+		_, rest, _ := strings.Cut(text, "\ngo_goroutines ")
+		count, _, _ := strings.Cut(rest, "\n")
+		n, err := strconv.Atoi(count)
+		return err == nil && n <= most
+	})
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+}
+
 // The emergency: the job of a busy runner is cancelled, and the runner goes.
 func TestPruneCancels(t *testing.T) {
 	t.Parallel()
