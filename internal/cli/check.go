@@ -245,7 +245,7 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 		checks = append(checks, r.checkGitHub)
 	}
 	findings = append(findings, sideways(ctx, checks)...)
-	slices.SortStableFunc(findings, func(a, b finding) int { return slices.Index(allChecks, a.Check) - slices.Index(allChecks, b.Check) })
+	sortBy(findings, func(a, b finding) int { return slices.Index(allChecks, a.Check) - slices.Index(allChecks, b.Check) })
 	return findings
 }
 

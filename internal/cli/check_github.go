@@ -243,7 +243,7 @@ func (r remote) lookAtRepositories(ctx context.Context, c *circle) {
 		}
 	}
 	byName := func(a, b register.RepositoryInfo) int { return strings.Compare(a.FullName, b.FullName) }
-	slices.SortFunc(c.known, byName)
+	sortBy(c.known, byName)
 	slices.Sort(c.missing)
 }
 

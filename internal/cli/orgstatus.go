@@ -249,7 +249,7 @@ func (r remote) look(ctx context.Context) (*orgView, error) {
 		}
 	}
 	rank := map[string]int{"busy": 0, "idle": 1, "offline": 2}
-	slices.SortFunc(view.Runners, func(a, b runnerView) int {
+	sortBy(view.Runners, func(a, b runnerView) int {
 		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), strings.Compare(a.Name, b.Name))
 	})
 	for i, g := range view.Groups {
@@ -338,8 +338,8 @@ func (r remote) lookAtJobs(ctx context.Context, fleet fleet, view *orgView) {
 			view.Queue = append(view.Queue, queue)
 		}
 	})
-	slices.SortFunc(view.Running, func(a, b jobView) int { return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Runner, b.Runner)) })
-	slices.SortFunc(view.Queue, func(a, b queueView) int { return a.Oldest.Compare(b.Oldest) })
+	sortBy(view.Running, func(a, b jobView) int { return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Runner, b.Runner)) })
+	sortBy(view.Queue, func(a, b queueView) int { return a.Oldest.Compare(b.Oldest) })
 	slices.Sort(view.Unknown)
 }
 

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -140,7 +139,7 @@ func byName(runners map[int64]register.Runner) []register.Runner {
 	for _, r := range runners {
 		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b register.Runner) int { return strings.Compare(a.Name, b.Name) })
+	sortBy(list, func(a, b register.Runner) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,8 +37,8 @@ func (p *parser) warn(format string, values ...any) {
 
 // sorted brings the problems into the order of the table of variables.
 func (p Problems) sorted() Problems {
-	slices.SortStableFunc(p, func(a, b Problem) int {
-		return slices.Index(names, a.Variable) - slices.Index(names, b.Variable)
+	sort.SliceStable(p, func(i, k int) bool {
+		return slices.Index(names, p[i].Variable) < slices.Index(names, p[k].Variable)
 	})
 	return p
 }

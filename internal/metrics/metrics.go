@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -183,15 +184,13 @@ func (c *counting) Write(data []byte) (int, error) {
 }
 
 func (f *Family) write(out *bufio.Writer) {
-	if len(f.series) == 0 {
-		return
-	}
+	// Also one without a series is named: who writes an alert finds it.
 	fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, helpEscapes.Replace(f.help), f.name, f.kind)
 	all := make([]*series, 0, len(f.series))
 	for _, s := range f.series {
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b *series) int { return slices.Compare(a.values, b.values) })
+	sort.Slice(all, func(i, k int) bool { return slices.Compare(all[i].values, all[k].values) < 0 })
 	for _, s := range all {
 		if f.kind != "histogram" {
 			f.line(out, "", s.values, "", s.value)

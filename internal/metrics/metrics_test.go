@@ -22,7 +22,7 @@ func text(t *testing.T, r *metrics.Registry) string {
 func TestTextFormat(t *testing.T) {
 	r := &metrics.Registry{}
 	jobs := r.Counter("jobs_total", "Jobs.\nBy \\ result.", "repository", "result")
-	r.Gauge("never_set", "Is not written.")
+	r.Gauge("never_set", "Has no series.")
 	up := r.Gauge("up", "Whether it is.")
 	took := r.Histogram("took_seconds", "How long.", []float64{1, 5}, "job")
 	jobs.Add(1, "acme/b", "failed")
@@ -36,6 +36,8 @@ func TestTextFormat(t *testing.T) {
 # TYPE jobs_total counter
 jobs_total{repository="acme/a",result="a \"quoted\\\" word\nand line"} 2
 jobs_total{repository="acme/b",result="failed"} 2
+# HELP never_set Has no series.
+# TYPE never_set gauge
 # HELP up Whether it is.
 # TYPE up gauge
 up 1
@@ -51,7 +53,7 @@ took_seconds_count{job="build"} 4
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	up.Reset()
-	if got := text(t, r); strings.Contains(got, "up ") {
+	if got := text(t, r); strings.Contains(got, "\nup ") {
 		t.Errorf("still there after Reset:\n%s", got)
 	}
 }
