@@ -12,6 +12,7 @@
 //	status       this container's runner
 //	org-status   all runners of the organization
 //	prune        remove dead runners of this fleet
+//	monitor      a page and metrics of the whole organization
 //	migrate      from a repository's runners to the organization's
 //	rollback     back to the repository's
 //	healthcheck  for HEALTHCHECK: 0 healthy, 1 not

@@ -167,11 +167,7 @@ func checkHere(c config.Config) []finding {
 	if folder.Result == skipped {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
-	work := c.WorkDir
-	if !filepath.IsAbs(work) {
-		work = filepath.Join(c.Home, work)
-	}
-	work = existing(work)
+	work := existing(workFolder(c))
 	findings := []finding{folder, checkWritable(c.Home, work)}
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
@@ -190,6 +186,14 @@ func judgeFolder(home string, missing []string, inContainer bool) finding {
 		return skip(onRunnerFolder, "not in the container")
 	}
 	return fail(onRunnerFolder, home+" lacks "+quoted(missing), "set RUNNER_HOME to the folder of the official runner (/home/runner in the image), take away what is mounted over it, or build the image anew")
+}
+
+// workFolder is where jobs work, as an absolute path.
+func workFolder(c config.Config) string {
+	if filepath.IsAbs(c.WorkDir) {
+		return c.WorkDir
+	}
+	return filepath.Join(c.Home, c.WorkDir)
 }
 
 // existing is the nearest folder above a path that is there.

@@ -25,11 +25,12 @@ type observer struct {
 	listener net.Listener
 	server   *http.Server
 	socket   string
+	work     string // a folder on the disk of the jobs
 
 	registry                                        metrics.Registry
 	state, since, healthy, job, refused             *metrics.Family
 	jobs, took, queued, requests, failed, remaining *metrics.Family
-	goroutines                                      *metrics.Family
+	free, size, goroutines                          *metrics.Family
 }
 
 // Buckets in seconds: jobs take from seconds to hours, and wait as long.
@@ -37,12 +38,12 @@ var jobBuckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
 
 // newObserver listens before anything else is done: an address that is taken is
 // an error of the configuration, not of a later moment.
-func newObserver(address, socket string, build Build) (*observer, error) {
+func newObserver(address, socket, work string, build Build) (*observer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: METRICS_ADDR: %w: set a free address, as in :9100, or remove it", register.ErrConfiguration, err)
 	}
-	o := &observer{listener: listener, socket: socket}
+	o := &observer{listener: listener, socket: socket, work: existing(work)}
 	r := &o.registry
 	r.Gauge("org_runner_build_info", "What this is; the runner's version is that of the image.", "version", "runner_version").Set(1, build.Version, build.Runner)
 	o.state = r.Gauge("org_runner_state", "1 for the state that the runner's life is in, 0 for the others.", "state")
@@ -56,6 +57,8 @@ func newObserver(address, socket string, build Build) (*observer, error) {
 	o.failed = r.Counter("org_runner_github_retries_total", "Requests to GitHub's API that had to be tried again.")
 	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour, by GitHub's last answer.")
 	o.refused = r.Gauge("org_runner_runner_version_refused_timestamp_seconds", "When GitHub begins to refuse the runner's version.", "runner_version")
+	o.free = r.Gauge("org_runner_disk_free_bytes", "What is left of the disk of the work folder.")
+	o.size = r.Gauge("org_runner_disk_size_bytes", "The size of that disk.")
 	o.goroutines = r.Gauge("go_goroutines", "Goroutines of this process.")
 	r.BeforeWrite(o.update)
 
@@ -111,6 +114,10 @@ func (o *observer) answer(yes func(*runner.Status) bool) http.HandlerFunc {
 // update brings the gauges up to date with the life.
 func (o *observer) update() {
 	o.goroutines.Set(float64(runtime.NumGoroutine()))
+	if free, size, err := room(o.work); err == nil {
+		o.free.Set(float64(free))
+		o.size.Set(float64(size))
+	}
 	s, err := o.ask()
 	o.job.Reset()
 	if err != nil {

@@ -90,7 +90,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	var o *observer
 	if c.MetricsAddr != "" {
 		var err error
-		if o, err = newObserver(c.MetricsAddr, runner.Socket(options.StateDir), call.Build); err != nil {
+		if o, err = newObserver(c.MetricsAddr, runner.Socket(options.StateDir), workFolder(c), call.Build); err != nil {
 			return options, nil, err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,19 +29,47 @@ func ask(call Invocation) (*runner.Status, error) {
 	return reply.Status, nil
 }
 
+const healthcheckHelp = `Prints one line and ends with 0 when the runner listens, works or drains, with 1
+when it is still starting, or fails, or is not there.
+
+  docker inspect --format '{{json .State.Health}}' CONTAINER
+
+  --url ADDRESS   asks this address instead of the container's own runner, as
+                  http://127.0.0.1:9300/healthz of the monitor: 200 is healthy`
+
 // healthcheck says in one line what HEALTHCHECK wants to know: docker inspect
 // shows it.
 func healthcheck(call Invocation) error {
-	s, err := ask(call)
-	if err != nil {
-		fmt.Fprintln(call.Stdout, err)
-		return silent{err, exitUnhealthy}
+	set := flag.NewFlagSet("healthcheck", flag.ContinueOnError)
+	address := set.String("url", "", "")
+	if err := parseFlags(call, set, 0); err != nil {
+		return err
 	}
-	fmt.Fprintln(call.Stdout, s.Health)
-	if !s.Healthy {
-		return silent{errors.New(s.Health), exitUnhealthy}
+	text, healthy := askHealth(call, *address)
+	fmt.Fprintln(call.Stdout, text)
+	if !healthy {
+		return silent{errors.New(text), exitUnhealthy}
 	}
 	return nil
+}
+
+// askHealth asks the life in this container, or an address.
+func askHealth(call Invocation, address string) (text string, healthy bool) {
+	if address == "" {
+		s, err := ask(call)
+		if err != nil {
+			return err.Error(), false
+		}
+		return s.Health, s.Healthy
+	}
+	client := http.Client{Timeout: 3 * time.Second}
+	response, err := client.Get(address)
+	if err != nil {
+		return printable(err.Error()), false
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10))
+	return printable(strings.TrimSpace(string(body))), response.StatusCode == http.StatusOK
 }
 
 // githubBudget bounds the question how GitHub sees this runner.

@@ -67,7 +67,7 @@ const commit = "0123456789abcdef0123456789abcdef01234567"
 func (s *Server) describeJob(j *Job) map[string]any {
 	base := s.api("/repos/", j.Repository, "/actions")
 	job := map[string]any{"id": j.ID, "node_id": node(j.ID), "run_id": j.RunID, "run_url": base + "/runs/" + strconv.FormatInt(j.RunID, 10),
-		"url": base + "/jobs/" + strconv.FormatInt(j.ID, 10), "html_url": nil, "check_run_url": base, "head_sha": commit, "head_branch": "main",
+		"url": base + "/jobs/" + strconv.FormatInt(j.ID, 10), "html_url": nil, "check_run_url": base, "head_sha": commit, "head_branch": cmp.Or(j.Branch, "main"),
 		"workflow_name": j.Workflow, "name": j.Name, "status": j.Status, "conclusion": orNull(j.Result), "labels": j.RunsOn,
 		"created_at": stamp(j.Queued), "completed_at": stampOrNull(j.Completed), "started_at": stamp(j.Queued),
 		"runner_id": nil, "runner_name": nil, "runner_group_id": nil, "runner_group_name": nil}
@@ -88,11 +88,14 @@ func (s *Server) describeRun(sc *scope, j *Job) map[string]any {
 	}
 	person := map[string]any{"name": "somebody", "email": "somebody@github.example"}
 	run := merge(links(s.api("/repos/", j.Repository, "/actions/runs/", strconv.FormatInt(j.RunID, 10)), "jobs logs check_suite artifacts cancel rerun workflow"), map[string]any{
-		"id": j.RunID, "node_id": node(j.RunID), "head_branch": "main", "head_sha": commit, "path": ".github/workflows/ci.yml", "run_number": j.RunID,
+		"id": j.RunID, "node_id": node(j.RunID), "head_branch": cmp.Or(j.Branch, "main"), "run_attempt": 1, "head_sha": commit, "path": ".github/workflows/ci.yml", "run_number": j.RunID,
 		"event": "push", "display_title": j.Name, "status": j.Status, "conclusion": orNull(j.Result), "workflow_id": 1, "pull_requests": []any{},
 		"html_url": s.url + "/" + j.Repository, "created_at": stamp(j.Queued), "updated_at": stamp(updated), "repository": repository, "head_repository": repository,
 		"head_commit": map[string]any{"id": commit, "tree_id": commit, "message": "a commit", "timestamp": stamp(j.Queued), "author": person, "committer": person},
 	})
 	run["name"] = cmp.Or(j.Workflow, "CI")
+	if j.Actor != "" {
+		run["actor"] = s.describeOwner(&account{name: j.Actor, kind: "User", id: 1})
+	}
 	return run
 }

@@ -91,6 +91,8 @@ type Job struct {
 	RunsOn     []string          // default: self-hosted
 	Steps      []string          // shell scripts, one after the other
 	Env        map[string]string // of the steps
+	Actor      string
+	Branch     string // default: main
 
 	Status     string // queued, in_progress, completed
 	Result     string // success, failure, cancelled
@@ -361,6 +363,37 @@ func (s *Server) Enqueue(job Job) int64 {
 		s.jobs = append(s.jobs, &job)
 	})
 	return job.ID
+}
+
+// AddJob adds a job as it is given, with its status and times, that no listener
+// here belongs to, and returns its id. A job with a runner's name has a runner; a
+// RunID of one's own is kept.
+func (s *Server) AddJob(job Job) int64 {
+	s.change(func() {
+		job.ID = s.id()
+		if job.RunID == 0 {
+			job.RunID = s.id()
+		}
+		if job.RunnerName != "" && job.RunnerID == 0 {
+			job.RunnerID = s.id()
+		}
+		if len(job.RunsOn) == 0 {
+			job.RunsOn = []string{"self-hosted"}
+		}
+		s.jobs = append(s.jobs, &job)
+	})
+	return job.ID
+}
+
+// ChangeJob changes a job that AddJob has added.
+func (s *Server) ChangeJob(id int64, change func(*Job)) {
+	s.change(func() {
+		for _, j := range s.jobs {
+			if j.ID == id {
+				change(j)
+			}
+		}
+	})
 }
 
 // CancelJob is what a person does on the run's page.

@@ -117,7 +117,7 @@ func get(address, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,198 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/records"
+	"github.com/virtuoso902/org-runner/register"
+)
+
+var noon = time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+
+func line(run int64, ended time.Time, jobs ...string) runLine {
+	l := runLine{Run: run, Attempt: 1, Repository: "acme/coach", Workflow: "CI", Finished: ended.Unix()}
+	for _, j := range jobs {
+		l.Jobs = append(l.Jobs, jobLine{Name: j, Result: "success", Queued: ended.Unix() - 70, Started: ended.Unix() - 60, Finished: ended.Unix(), System: "linux/x64"})
+	}
+	return l
+}
+
+func open(t *testing.T, dir string, now time.Time) *history {
+	t.Helper()
+	h, err := openHistory(dir, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.close() })
+	return h
+}
+
+func TestHistorySurvives(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	h := open(t, dir, noon)
+	h.add(line(1, noon, "build", "test"), noon)
+	h.add(line(2, noon), noon) // nothing of ours ran in it
+	h.add(line(3, noon.Add(-7*24*time.Hour), "old"), noon)
+
+	h = open(t, dir, noon.Add(time.Hour))
+	if len(h.jobs) != 3 || !h.has(1, 1) || !h.has(2, 1) || h.has(1, 2) || h.has(4, 1) || !h.began.Equal(noon) {
+		t.Errorf("%d jobs, runs %v, began %s", len(h.jobs), h.runs, h.began)
+	}
+	if j := h.jobs[0]; j.repository.Value() != "acme/coach" || j.started != j.ended-60 || j.queued != j.ended-70 || j.system.Value() != "linux/x64" {
+		t.Errorf("%+v", j)
+	}
+	// A day later the one that is eight days old is gone, from the file too.
+	h = open(t, dir, noon.Add(25*time.Hour))
+	if len(h.jobs) != 2 || h.has(3, 1) {
+		t.Errorf("%d jobs, runs %v", len(h.jobs), h.runs)
+	}
+	data, err := os.ReadFile(h.path)
+	if err != nil || strings.Contains(string(data), `"old"`) {
+		t.Errorf("%v\n%s", err, data)
+	}
+}
+
+// A crash costs the line that it has torn, and no more.
+func TestHistoryTorn(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, noon)
+	h.add(line(1, noon, "build"), noon)
+	f, err := os.OpenFile(h.path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(f, "\nno JSON\n{}\n%s\n"+`{"run":9,"finished":1785585600,"jobs":[{"na`, strings.Repeat("long", longestLine))
+	f.Close()
+	h = open(t, dir, noon)
+	h.add(line(2, noon, "test"), noon)
+	h = open(t, dir, noon)
+	if len(h.jobs) != 2 || h.has(9, 0) {
+		t.Errorf("%d jobs, runs %v", len(h.jobs), h.runs)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, noon)
+	for i := range mostJobs + mostJobs/5 {
+		h.add(line(int64(i/50+1), noon.Add(time.Duration(i)*time.Second), fmt.Sprint("job ", i%7)), noon)
+		h.runs = map[int64]run{} // each job as one of a run of its own
+	}
+	if len(h.jobs) > mostJobs+mostJobs/10 || len(h.jobs) < mostJobs {
+		t.Errorf("%d jobs", len(h.jobs))
+	}
+	if last := h.jobs[len(h.jobs)-1].ended; last != noon.Add((mostJobs+mostJobs/5-1)*time.Second).Unix() {
+		t.Error("the newest is gone")
+	}
+	info, err := os.Stat(h.path)
+	if err != nil || info.Size() != h.size || info.Size() > mostBytes {
+		t.Errorf("%v bytes, %d counted, %v", info.Size(), h.size, err)
+	}
+	if _, err := os.Stat(h.path + ".new"); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// Long names do not make the file grow without bound either.
+func TestHistoryIsBoundedInBytes(t *testing.T) {
+	h := open(t, t.TempDir(), noon)
+	long := strings.Repeat("ü", longestName-10)
+	for i := range 60_000 {
+		h.remember(line(int64(i+1), noon.Add(time.Duration(i)*time.Second), fmt.Sprint(long, i), fmt.Sprint(long, long, -i)))
+	}
+	if err := h.compact(noon); err != nil || h.size > mostBytes || len(h.jobs) == 0 {
+		t.Errorf("%v: %d bytes, %d jobs", err, h.size, len(h.jobs))
+	}
+}
+
+func TestHistoryRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		_, err := openHistory(dir, noon)
+		if !errors.Is(err, register.ErrConfiguration) || !strings.Contains(err.Error(), "--data") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+// A full disk is a problem that is told; the monitor goes on in memory.
+func TestHistoryCannotBeWritten(t *testing.T) {
+	m, _ := newStubbed(t, &stub{})
+	m.history.file.Close()
+	m.record(line(1, m.now(), "build"), &liveRun{counted: map[string]bool{}})
+	o := m.Overview()
+	if len(o.Problems) != 1 || o.Problems[0].Kind != "store" || !strings.Contains(o.Problems[0].Remedy, "--data") || o.Durations.Hour.Execution.Count != 1 {
+		t.Errorf("%+v", o.Problems)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	m, c := newStubbed(t, &stub{}, func(o *Options) { o.Records = path })
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Memory != nil || len(o.Problems) != 0 {
+		t.Errorf("without a file: %+v, %+v", o.Memory, o.Problems)
+	}
+	add := func(r records.Record) {
+		t.Helper()
+		r.Started, r.Finished = c.t.Add(-time.Minute), c.t
+		if err := records.Append(path, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, mb := range []int64{100, 300, 200} {
+		add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "build", RunID: 1, PeakMemory: ptr(mb << 20), CPUSeconds: ptr(float64(mb)), OOMKills: ptr(int64(0))})
+	}
+	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "big", RunID: 2, PeakMemory: ptr(int64(4 << 30)), OOMKills: ptr(int64(2)), RunURL: "https://github.com/acme/coach/actions/runs/2"})
+	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "unknown", RunID: 3})
+	add(records.Record{Job: "lost", RunID: 4, Result: "lost", Runner: "fleet-9", PeakMemory: ptr(int64(5 << 20))})
+	add(records.Record{Job: "bad", RunID: 4, PeakMemory: ptr(int64(-5))})
+	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}}, &liveRun{counted: map[string]bool{}})
+	pass(t, m, c, 15*time.Second)
+	memory := m.Overview().Memory
+	if memory == nil || memory.Jobs != 5 || memory.OOMKills != 2 || len(memory.Highest) != 3 {
+		t.Fatalf("%+v", memory)
+	}
+	if j := memory.Highest[0]; j.Job != "big" || j.Max != 4<<30 || j.OOMKills != 2 || j.CPUSeconds != nil {
+		t.Errorf("%+v", j)
+	}
+	if j := memory.Highest[1]; j.Job != "build" || j.Count != 3 || j.P50 != 200<<20 || j.Max != 300<<20 || *j.CPUSeconds != 200 {
+		t.Errorf("%+v", j)
+	}
+	// A record that does not name its repository gets it from the run.
+	if j := memory.Highest[2]; j.Job != "lost" || j.Repository != "acme/mcp" || j.Workflow != "Deploy" {
+		t.Errorf("%+v", j)
+	}
+	kinds := map[string]Problem{}
+	for _, p := range m.Overview().Problems {
+		kinds[p.Kind] = p
+	}
+	if p := kinds["memory"]; !strings.Contains(p.What, "big of acme/coach") || !strings.HasSuffix(p.URL, "/runs/2") {
+		t.Errorf("%+v", p)
+	}
+	if p := kinds["lost"]; !strings.Contains(p.What, "fleet-9") {
+		t.Errorf("%+v", p)
+	}
+	// Nothing is read twice, and a file that was begun anew is read from its start.
+	pass(t, m, c, time.Minute)
+	if n := m.Overview().Memory.Jobs; n != 5 {
+		t.Errorf("%d jobs", n)
+	}
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	add(records.Record{Repository: "acme/coach", Job: "build", PeakMemory: ptr(int64(1 << 20))})
+	pass(t, m, c, time.Minute)
+	if n := m.Overview().Memory.Jobs; n != 1 {
+		t.Errorf("%d jobs", n)
+	}
+}

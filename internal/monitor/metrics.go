@@ -1,0 +1,141 @@
+package monitor
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/metrics"
+)
+
+// gauges are the metrics. The counters begin with 0 at each start; what is found
+// of the time before is counted then.
+type gauges struct {
+	runners, running, queued, oldest, stuck  *metrics.Family
+	jobs, queueTime, took, charged, usd      *metrics.Family
+	versions, refused, daysLeft              *metrics.Family
+	success, stale, calls, budget, remaining *metrics.Family
+	pending, skipped, unknown                *metrics.Family
+}
+
+// buckets in seconds: jobs take from seconds to hours, and wait as long.
+var buckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600}
+
+func (m *Monitor) makeMetrics() {
+	r, g := &m.registry, &m.gauges
+	r.Gauge("org_runner_monitor_info", "What this is, and what it looks at.", "version", "organization").Set(1, m.options.Version, m.options.Name)
+	g.runners = r.Gauge("org_runner_monitor_runners", "Runners by group and state: idle, busy or offline.", "group", "state")
+	g.running = r.Gauge("org_runner_monitor_running_jobs", "Jobs that run on own runners.", "repository")
+	g.queued = r.Gauge("org_runner_monitor_queued_jobs", "Jobs that wait for an own runner.", "repository")
+	g.oldest = r.Gauge("org_runner_monitor_queue_oldest_seconds", "How long the oldest of them has waited.", "repository")
+	g.stuck = r.Gauge("org_runner_monitor_stuck_jobs", "Waiting jobs that ask for labels that no runner has.", "repository")
+	g.jobs = r.Counter("org_runner_monitor_jobs_total", "Jobs that own runners have finished.", "repository", "workflow", "conclusion")
+	g.queueTime = r.Histogram("org_runner_monitor_job_queue_seconds", "How long finished jobs had waited.", buckets, "repository")
+	g.took = r.Histogram("org_runner_monitor_job_duration_seconds", "How long finished jobs ran.", buckets, "repository")
+	g.charged = r.Counter("org_runner_monitor_hosted_seconds_total", "Time of finished jobs as GitHub would charge it, each rounded up to whole minutes, by the line of its price list.", "sku")
+	g.usd = r.Counter("org_runner_monitor_hosted_usd_total", "What they would have cost on GitHub's runners, as of the price list of "+m.prices.Date+".", "sku")
+	g.versions = r.Gauge("org_runner_monitor_runner_versions", "Runners by version.", "version")
+	g.refused = r.Gauge("org_runner_monitor_version_refused_timestamp_seconds", "When GitHub begins to refuse a version in use.", "version")
+	g.daysLeft = r.Gauge("org_runner_monitor_version_days_left", "Days until then.", "version")
+	g.success = r.Gauge("org_runner_monitor_last_success_timestamp_seconds", "When GitHub last answered.")
+	g.stale = r.Gauge("org_runner_monitor_stale", "1 when what is shown is old.")
+	g.calls = r.Counter("org_runner_monitor_github_requests_total", "Requests to GitHub: calls count against its limit, unchanged (304) do not.", "kind")
+	g.budget = r.Gauge("org_runner_monitor_github_calls_per_hour", "The budget of calls.")
+	g.remaining = r.Gauge("org_runner_monitor_github_rate_limit_remaining", "Calls that GitHub has left for the credentials in this hour.")
+	g.pending = r.Gauge("org_runner_monitor_pending_runs", "Finished runs that are still to be looked into.")
+	g.skipped = r.Counter("org_runner_monitor_skipped_runs_total", "Finished runs that the budget did not allow to look into.")
+	g.unknown = r.Gauge("org_runner_monitor_unknown", "Things that the credentials cannot see; the page names them.")
+	r.BeforeWrite(m.updateMetrics)
+}
+
+// count counts a finished job once; the state is locked.
+func (m *Monitor) count(l *liveRun, f finished) {
+	key := fmt.Sprint(f.started, f.name.Value())
+	if l.counted[key] {
+		return
+	}
+	l.counted[key] = true
+	g, repository := &m.gauges, f.repository.Value()
+	g.jobs.Add(1, repository, f.workflow.Value(), f.result.Value())
+	took := time.Duration(max(f.ended-f.started, 0)) * time.Second
+	g.took.Observe(took.Seconds(), repository)
+	if f.queued > 0 {
+		g.queueTime.Observe(float64(f.started-f.queued), repository)
+	}
+	line := m.prices.of(parseSystem(f.system.Value()))
+	g.charged.Add(60*float64(minutes(took)), line.SKU)
+	if !f.free || !line.Standard {
+		g.usd.Add(float64(minutes(took))*line.USD, line.SKU)
+	}
+}
+
+// updateMetrics brings the gauges up to date. What is unknown has no series.
+func (m *Monitor) updateMetrics() {
+	o, g := m.current().overview, &m.gauges
+	for _, f := range []*metrics.Family{g.runners, g.running, g.queued, g.oldest, g.stuck, g.versions, g.refused, g.daysLeft} {
+		f.Reset()
+	}
+	switch {
+	case o.Runners != nil && len(o.Groups) > 0:
+		for _, group := range o.Groups {
+			m.setRunners(group.Name, group.Totals)
+		}
+	case o.Runners != nil:
+		m.setRunners("", o.Runners.Totals)
+	}
+	if o.Queue != nil {
+		for _, r := range o.Repositories {
+			if r.LastSeen != nil {
+				g.running.Set(float64(r.Running), r.Name)
+				g.queued.Set(float64(r.Queued), r.Name)
+				g.oldest.Set(0, r.Name)
+			}
+		}
+		for _, q := range o.Queue.Repositories {
+			g.queued.Set(float64(q.Length), q.Repository)
+			g.oldest.Set(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
+			if q.Stuck != nil {
+				g.stuck.Set(float64(*q.Stuck), q.Repository)
+			}
+		}
+	}
+	if o.Versions != nil {
+		for _, v := range o.Versions.InUse {
+			g.versions.Set(float64(v.Runners), v.Version)
+			at := v.RuntimeDeprecatesAt
+			if at == nil || v.RegistrationDeprecatesAt != nil && v.RegistrationDeprecatesAt.Before(*at) {
+				at = v.RegistrationDeprecatesAt
+			}
+			if at != nil {
+				g.refused.Set(float64(at.Unix()), v.Version)
+				g.daysLeft.Set(at.Sub(o.GeneratedAt).Hours()/24, v.Version)
+			}
+		}
+	}
+	if o.GitHub.LastSuccess != nil {
+		g.success.Set(float64(o.GitHub.LastSuccess.Unix()))
+	}
+	g.stale.Set(one(o.StaleSince != nil))
+	calls, unchanged := m.meter.totals()
+	g.calls.Set(float64(calls), "call")
+	g.calls.Set(float64(unchanged), "unchanged")
+	g.budget.Set(float64(o.GitHub.CallsPerHour))
+	if o.GitHub.Remaining != nil {
+		g.remaining.Set(float64(*o.GitHub.Remaining))
+	}
+	g.pending.Set(float64(o.GitHub.PendingRuns))
+	g.skipped.Set(float64(o.GitHub.SkippedRuns))
+	g.unknown.Set(float64(len(o.Unknown)))
+}
+
+func (m *Monitor) setRunners(group string, t Totals) {
+	m.gauges.runners.Set(float64(t.Idle), group, "idle")
+	m.gauges.runners.Set(float64(t.Busy), group, "busy")
+	m.gauges.runners.Set(float64(t.Offline), group, "offline")
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,445 @@
+// The page of org-runner monitor. It shows /api/overview, asks again every ten
+// seconds, and changes only what is different, so that nothing flickers and what
+// has the focus keeps it. Whatever others have named is text, never markup.
+
+const EVERY = 10_000; // ms
+const $ = id => document.getElementById(id);
+const body = id => $(id).querySelector(':scope > div');
+
+let overview = null; // the last answer
+let answered = 0; // when it came
+let failure = ''; // why the last question got none
+
+// --- making elements -------------------------------------------------------
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+// el makes an element: attributes, then children, which are nodes or text.
+function el(name, attributes = {}, ...children) {
+  const svg = name.startsWith('svg:');
+  const e = svg ? document.createElementNS(SVG, name.slice(4)) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== null && value !== false) e.setAttribute(key, value === true ? '' : value);
+  }
+  e.append(...children.flat().filter(child => child !== null && child !== undefined && child !== ''));
+  return e;
+}
+
+// patch makes an element like another one and keeps every node that can stay.
+function patch(old, wanted) {
+  for (const { name } of [...old.attributes]) {
+    // Whether details are open is the reader's business.
+    if (!wanted.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
+  }
+  for (const { name, value } of wanted.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const next = [...wanted.childNodes];
+  next.forEach((node, i) => {
+    const present = old.childNodes[i];
+    if (!present) old.append(node);
+    else if (present.nodeName !== node.nodeName) present.replaceWith(node);
+    else if (node.nodeType === Node.TEXT_NODE) { if (present.data !== node.data) present.data = node.data; }
+    else patch(present, node);
+  });
+  while (old.childNodes.length > next.length) old.lastChild.remove();
+}
+
+// fill gives an element its children.
+function fill(element, ...children) {
+  const wanted = element.cloneNode(false);
+  wanted.append(...children.flat().filter(Boolean));
+  patch(element, wanted);
+}
+
+// --- words -----------------------------------------------------------------
+
+const number = new Intl.NumberFormat('en');
+const n = value => number.format(value);
+const plural = (count, word, more = word + 's') => `${n(count)} ${count === 1 ? word : more}`;
+const usd = value => '$' + new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+
+function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 100) return `${s} s`;
+  const m = Math.round(s / 60);
+  if (m < 100) return `${m} min`;
+  const h = Math.floor(m / 60);
+  if (h < 48) return m % 60 ? `${h} h ${m % 60} min` : `${h} h`;
+  return h % 24 ? `${Math.floor(h / 24)} d ${h % 24} h` : `${Math.floor(h / 24)} d`;
+}
+
+function bytes(value) {
+  for (const [unit, size] of [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10]]) {
+    if (value >= size) return `${(value / size).toFixed(value >= 10 * size ? 0 : 1)} ${unit}`;
+  }
+  return `${value} B`;
+}
+
+// since is how long ago something was, by the monitor's clock and not by the
+// reader's.
+const since = time => (Date.parse(overview.generated_at) - Date.parse(time)) / 1000;
+const clock = time => new Date(time).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
+const day = time => new Date(time).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
+const exact = time => new Date(time).toLocaleString('en-GB');
+
+const ago = time => el('time', { datetime: time, title: exact(time) }, duration(since(time)));
+const name = text => el('bdi', { class: 'name' }, text);
+const unknown = () => el('span', { class: 'unknown' }, 'unknown');
+const note = (...text) => el('p', { class: 'note' }, ...text.flat());
+
+// none says that there was nothing, if that can be known: as long as no
+// repository has been seen, it cannot.
+const none = (o, text) => note(o.running ? text : [unknown(), ': no repository’s jobs could be seen yet.']);
+
+// link leads to GitHub, and to nothing else.
+function link(url, ...text) {
+  return /^https?:\/\//.test(url ?? '') ? el('a', { href: url, rel: 'noreferrer' }, ...text) : el('span', {}, ...text);
+}
+
+// job names a job in one cell: its own name, and where it is from.
+function job(j) {
+  return [link(j.url, name(j.job)), el('span', { class: 'from' }, name(j.repository), j.workflow ? ' · ' : '', j.workflow ? name(j.workflow) : '')];
+}
+
+// table has a caption for who cannot see what stands above it. The roles stay
+// when a phone shows the rows as blocks. Columns: title, cell, is it a number.
+function table(caption, columns, rows) {
+  return el('table', { role: 'table' },
+    el('caption', { class: 'hidden' }, caption),
+    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, columns.map(([title, , numeric]) => el('th', { scope: 'col', role: 'columnheader', class: numeric ? 'number' : null }, title)))),
+    el('tbody', { role: 'rowgroup' }, rows.map(row => el('tr', { role: 'row' }, columns.map(([title, cell, numeric], i) =>
+      el(i === 0 ? 'th' : 'td', { scope: i === 0 ? 'row' : null, role: i === 0 ? 'rowheader' : 'cell', class: numeric ? 'number' : null, 'data-title': title }, el('div', {}, [cell(row)].flat()))))))
+  );
+}
+
+const cut = (shown, total, word) => shown < total ? note(`The first ${n(shown)} of ${plural(total, word)}.`) : null;
+
+// --- the sections ----------------------------------------------------------
+
+function tile(label, value, remark, mark) {
+  return el('div', { class: mark ? `tile ${mark}` : 'tile' }, el('dt', {}, label), el('dd', {}, value), remark ? el('dd', { class: 'remark' }, remark) : null);
+}
+
+function showNow(o) {
+  const r = o.runners, q = o.queue;
+  const online = r ? r.idle + r.busy : 0;
+  fill($('now'), el('dl', { class: 'tiles' },
+    tile('Runners online', r ? n(online) : unknown(), r ? `${n(r.busy)} busy, ${n(r.idle)} idle` : '', r && online === 0 ? 'bad' : ''),
+    tile('Offline', r ? n(r.offline) : unknown(), r ? `of ${plural(r.total, 'runner')}` : ''),
+    tile('Jobs running', o.running ? n(o.running.total) : unknown()),
+    tile('Jobs waiting', q ? n(q.total) : unknown(), q?.stuck ? `${n(q.stuck)} that no runner can take` : '', q?.stuck ? 'bad' : ''),
+    tile('Longest wait', q ? (q.oldest_since ? duration(since(q.oldest_since)) : '–') : unknown()),
+    tile('Hosted price of the week', o.running || o.savings.week.minutes ? usd(o.savings.week.hosted_usd) : unknown(), o.running ? plural(o.savings.week.minutes, 'minute') : ''),
+  ));
+}
+
+function problem(p) {
+  const fresh = p.now && p.count === 1;
+  const when = fresh ? (since(p.time) < 60 ? [] : ['for ', ago(p.time)]) : [ago(p.time), ' ago', p.count > 1 ? `, ${n(p.count)} times` : ''];
+  return el('li', {},
+    el('p', {}, el('strong', { class: 'kind' }, p.now ? 'Now' : 'Was'), ' ', p.url ? link(p.url, name(p.what)) : name(p.what),
+      when.length ? el('span', { class: 'from' }, when) : null),
+    p.remedy ? el('p', { class: 'remedy' }, '→ ', name(p.remedy)) : null);
+}
+
+function showProblems(o) {
+  const now = o.problems.filter(p => p.now), past = o.problems.filter(p => !p.now);
+  $('attention').hidden = now.length === 0;
+  fill(body('attention'), el('ul', { class: 'problems now' }, now.map(problem)));
+  fill(body('problems'), past.length ? el('ul', { class: 'problems' }, past.slice(0, 20).map(problem)) : note(now.length ? 'None but what stands above.' : 'None since the monitor was started.'));
+  $('unknown').hidden = o.unknown.length === 0;
+  fill(body('unknown'), note('The credentials do not show this; none of it is counted as zero.'),
+    el('ul', { class: 'plain' }, o.unknown.map(u => el('li', {}, name(u.what), el('span', { class: 'from' }, 'would show with: ', name(u.permission))))));
+}
+
+function showRunning(o) {
+  const r = o.running;
+  fill(body('running'), !r ? none(o)
+    : r.total === 0 ? note('No job runs. A job comes here when its ', el('code', {}, 'runs-on'), ' asks for labels of these runners.')
+      : [table('Jobs that run now, the oldest first', [
+        ['Job', job],
+        ['Runner', j => name(j.runner)],
+        ['By', j => [j.actor ? name(j.actor) : '–', j.branch ? el('span', { class: 'from' }, name(j.branch)) : null]],
+        ['For', j => j.since ? ago(j.since) : unknown(), true],
+      ], r.jobs), cut(r.jobs.length, r.total, 'job')]);
+}
+
+function showQueue(o) {
+  const q = o.queue;
+  fill(body('queue'), !q ? none(o)
+    : q.total === 0 ? note('Nothing waits.')
+      : [table('Jobs that wait for a runner, the oldest first', [
+        ['Job', job],
+        ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), j.stuck ? el('strong', { class: 'stuck' }, '✕ no runner has these') : null]],
+        ['For', j => ago(j.since), true],
+      ], q.jobs), cut(q.jobs.length, q.total, 'job')]);
+}
+
+const windowName = () => document.querySelector('input[name=window]:checked').value;
+const words = { hour: 'the last hour', day: 'the last day', week: 'the last week' };
+
+function showJobs(o) {
+  const w = windowName(), series = o.series[w];
+  const busy = o.repositories.filter(r => r.jobs[w].total || r.running || r.queued)
+    .sort((a, b) => b.jobs[w].total - a.jobs[w].total || b.running + b.queued - a.running - a.queued);
+  const whole = o.history_since && Date.parse(o.history_since) > Date.parse(series.start);
+  const total = series.repositories.reduce((sum, r) => sum + r.total, 0);
+  fill(body('jobs'),
+    whole ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
+    o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
+    o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null,
+    total ? chart(series, w) : none(o, `No job has ended in ${words[w]}.`),
+    total ? chartTable(series, w) : null,
+    busy.length ? table(`Jobs by repository in ${words[w]}`, [
+      ['Repository', r => name(r.name)],
+      ['Jobs', r => n(r.jobs[w].total), true],
+      ['✓ succeeded', r => n(r.jobs[w].succeeded), true],
+      ['✕ failed', r => r.jobs[w].failed ? el('strong', { class: 'failed' }, n(r.jobs[w].failed)) : '0', true],
+      ['Cancelled', r => n(r.jobs[w].cancelled + r.jobs[w].other), true],
+      ['Running', r => r.last_seen ? n(r.running) : unknown(), true],
+      ['Waiting', r => r.last_seen ? n(r.queued) : unknown(), true],
+    ], busy) : null);
+}
+
+function percentiles(o, w) {
+  const d = o.durations[w];
+  return [['Waited', d.queue], ['Ran', d.execution]].filter(([, p]) => p);
+}
+
+function showDurations(o) {
+  const w = windowName(), rows = percentiles(o, w);
+  fill(body('durations'), rows.length ? table(`How long the jobs of ${words[w]} waited and ran`, [
+    ['Jobs', ([what, p]) => `${what} (${n(p.count)})`],
+    ['Half within', ([, p]) => duration(p.p50), true],
+    ['95 % within', ([, p]) => duration(p.p95), true],
+    ['99 % within', ([, p]) => duration(p.p99), true],
+    ['Longest', ([, p]) => duration(p.max), true],
+  ], rows) : none(o, `No job has ended in ${words[w]}.`));
+}
+
+function showSavings(o) {
+  const s = o.savings, saved = s[windowName()];
+  fill(body('savings'),
+    !saved.minutes && !o.running ? none(o) : el('p', { class: 'figure' }, el('strong', {}, usd(saved.hosted_usd)), ` for ${plural(saved.minutes, 'minute')} in ${words[windowName()]}`,
+      saved.free_minutes ? `, of which ${n(saved.free_minutes)} would have been free` : ''),
+    s.lines.length ? table('The minutes of the week by the line of the price list', [
+      ['Hosted runner', l => name(l.name)],
+      ['Price a minute', l => '$' + l.usd_per_minute, true],
+      ['Minutes', l => n(l.minutes), true],
+      ['Price', l => usd(l.hosted_usd), true],
+    ], s.lines) : null,
+    note(`This is ${s.note}. `, link(s.prices_source, `GitHub’s prices of ${day(s.prices_of)}`), '.'));
+}
+
+function workflows(o, id, caption, list, empty, columns) {
+  fill(body(id), list.length ? table(caption, [
+    ['Workflow', x => [name(x.workflow || '–'), el('span', { class: 'from' }, name(x.repository))]],
+    ...columns,
+  ], list.slice(0, 10)) : none(o, empty));
+}
+
+function showWorkflows(o) {
+  workflows(o, 'slowest', 'The slowest workflows of the week', o.slowest_workflows, 'No job has ended in the last week.', [
+    ['Jobs', x => n(x.jobs.total), true],
+    ['Half within', x => duration(x.execution.p50), true],
+    ['95 % within', x => duration(x.execution.p95), true],
+  ]);
+  workflows(o, 'failing', 'The most failing workflows of the week', o.most_failing_workflows, 'No job has failed in the last week.', [
+    ['Failed', x => n(x.jobs.failed), true],
+    ['Of', x => n(x.jobs.total), true],
+    ['Share', x => `${Math.round(100 * x.jobs.failed / x.jobs.total)} %`, true],
+  ]);
+}
+
+function showMemory(o) {
+  const m = o.memory;
+  fill(body('memory'), !m ? note('Unknown: GitHub does not tell it. With ', el('code', {}, 'RUNNER_RECORDS'), ' on a volume that the runners and this monitor share, it stands here.')
+    : m.highest.length === 0 ? note(`The records tell the memory of no job: that needs cgroup v2. ${plural(m.oom_kills, 'process was', 'processes were')} killed for memory.`)
+      : [table('Memory of jobs, the highest first', [
+        ['Job', j => [name(j.job), el('span', { class: 'from' }, j.repository ? name(j.repository) : '', j.workflow ? ' · ' : '', j.workflow ? name(j.workflow) : '')]],
+        ['Runs', j => n(j.count), true],
+        ['Half within', j => bytes(j.p50_bytes), true],
+        ['Highest', j => bytes(j.max_bytes), true],
+        ['CPU, half within', j => j.cpu_seconds === undefined ? unknown() : duration(j.cpu_seconds), true],
+        ['Killed for memory', j => j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
+      ], m.highest)]);
+}
+
+const marks = { busy: '▶', idle: '●', offline: '○' };
+
+function showRunners(o) {
+  const r = o.runners;
+  if (!r) {
+    fill(body('runners'), note(unknown(), ': the list of runners could not be read.'));
+    return;
+  }
+  fill(body('runners'),
+    o.groups?.length ? table('Runner groups', [
+      ['Group', g => name(g.name)],
+      ['Admits', g => (g.visibility || 'unknown') + (g.allows_public ? ', public ones too' : '')],
+      ['▶ busy', g => n(g.busy), true],
+      ['● idle', g => n(g.idle), true],
+      ['○ offline', g => n(g.offline), true],
+    ], o.groups) : null,
+    r.total === 0 ? note('There is no runner. ', el('code', {}, 'docker compose up -d'), ' starts one.')
+      : el('details', {},
+        el('summary', {}, `All ${plural(r.total, 'runner')}`),
+        note('As of ', el('time', { datetime: r.as_of }, exact(r.as_of)), '.'),
+        table('Runners: busy ones first, then idle, then offline', [
+          ['Runner', x => name(x.name)],
+          ['State', x => el('span', { class: `state ${x.state}` }, `${marks[x.state] ?? ''} ${x.state}`)],
+          ['Group', x => x.group ? name(x.group) : unknown()],
+          ['Version', x => x.version ? name(x.version) : unknown()],
+          ['Labels', x => el('span', { class: 'labels' }, x.labels.map(l => el('bdi', { class: 'label' }, l)))],
+          ['Job', x => x.job ? job(x.job) : '–'],
+        ], r.list),
+        cut(r.list.length, r.total, 'runner')));
+}
+
+function left(v) {
+  if (v.days_left === undefined) return '–';
+  if (v.days_left < 0) return el('strong', { class: 'failed' }, '✕ refused');
+  const text = plural(v.days_left, 'day');
+  return v.days_left <= 7 ? el('strong', { class: 'failed' }, `! ${text}`) : text;
+}
+
+function showVersions(o) {
+  const v = o.versions;
+  fill(body('versions'), !v ? note(unknown(), '.') : v.in_use.length === 0 ? note('No runner has told its version.')
+    : table('Versions of the official runner in use', [
+      ['Version', x => [name(x.version), x.version === v.latest ? el('span', { class: 'from' }, 'the newest') : null]],
+      ['Runners', x => n(x.runners), true],
+      ['Refused in', left, true],
+    ], v.in_use),
+    v?.latest ? note(`GitHub’s newest is ${v.latest}. It refuses versions some weeks after the next one: rebuild the image.`) : null);
+}
+
+function showGitHub(o) {
+  const g = o.github;
+  fill(body('github'), el('dl', { class: 'pairs' },
+    el('dt', {}, 'Calls in the last hour'), el('dd', {}, `${n(g.last_hour)} of ${n(g.calls_per_hour)}`),
+    el('dt', {}, 'Unchanged, free of charge'), el('dd', {}, n(g.unchanged)),
+    el('dt', {}, 'Left for these credentials'), el('dd', {}, g.remaining === undefined ? unknown() : `${n(g.remaining)} of ${g.limit === undefined ? 'unknown' : n(g.limit)}`),
+    el('dt', {}, 'GitHub last answered'), el('dd', {}, g.last_success ? [ago(g.last_success), ' ago'] : 'not yet')));
+}
+
+// --- the chart -------------------------------------------------------------
+
+const bucketName = (series, i, w) => {
+  const at = new Date(Date.parse(series.start) + i * series.step_seconds * 1000);
+  const time = clock(at);
+  return w === 'week' ? `${at.toLocaleDateString('en-GB', { weekday: 'short' })} ${time}` : time;
+};
+
+// Each colour has a pattern of its own, so that none is needed.
+const textures = [
+  '', 'M0 8L8 0', 'M4 4h.01', 'M0 4h8', 'M0 0L8 8', 'M4 0v8', 'M0 8L8 0M0 0L8 8', 'M0 4h8M4 0v8',
+];
+
+function patterns() {
+  return el('svg:defs', {}, textures.map((path, i) => el('svg:pattern', { id: `texture${i}`, width: 8, height: 8, patternUnits: 'userSpaceOnUse' },
+    el('svg:rect', { width: 8, height: 8, class: `colour${i}` }), path ? el('svg:path', { d: path, class: 'texture' }) : null)));
+}
+
+function chart(series, w) {
+  const width = Math.max(260, body('jobs').clientWidth), height = 200, leftEdge = 34, bottom = 20, top = 8;
+  const sums = Array.from({ length: series.buckets }, (_, i) => series.repositories.reduce((sum, r) => sum + r.jobs[i], 0));
+  const most = Math.max(1, ...sums), step = (width - leftEdge) / series.buckets, scale = (height - bottom - top) / most;
+  const ticks = most === 1 ? [0, 1] : [0, Math.round(most / 2), most];
+  const y = value => height - bottom - value * scale;
+  const every = Math.ceil(series.buckets / Math.max(2, Math.floor(width / 110)));
+  const parts = [
+    patterns(),
+    ticks.map(t => [
+      el('svg:line', { x1: leftEdge, x2: width, y1: y(t), y2: y(t), class: 'grid' }),
+      el('svg:text', { x: leftEdge - 6, y: y(t) + 4, class: 'axis', 'text-anchor': 'end' }, n(t)),
+    ]),
+    sums.map((sum, i) => {
+      let base = 0;
+      const x = leftEdge + i * step + Math.min(2, step * 0.1), wide = Math.max(1, step - Math.min(4, step * 0.2));
+      const bars = series.repositories.map((r, k) => {
+        if (!r.jobs[i]) return null;
+        base += r.jobs[i];
+        return el('svg:rect', { x, width: wide, y: y(base), height: r.jobs[i] * scale, fill: `url(#texture${k % textures.length})` });
+      });
+      const what = series.repositories.filter(r => r.jobs[i]).map(r => `${r.name}: ${n(r.jobs[i])}`).join('\n');
+      return el('svg:g', {}, sum ? el('svg:title', {}, `${bucketName(series, i, w)}\n${what}`) : null, bars,
+        i % every === 0 && leftEdge + i * step + 60 < width ? el('svg:text', { x: leftEdge + i * step, y: height - 4, class: 'axis' }, bucketName(series, i, w)) : null);
+    }),
+  ].flat(3);
+  const total = series.repositories.reduce((sum, r) => sum + r.total, 0);
+  return el('figure', {},
+    el('svg:svg', { class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `Finished jobs of ${words[w]}: ${n(total)}, at most ${n(most)} in ${duration(series.step_seconds)}. The table below has the numbers.` }, ...parts),
+    el('figcaption', {}, el('ul', { class: 'legend' }, series.repositories.map((r, k) => el('li', {},
+      el('svg:svg', { width: 14, height: 14, 'aria-hidden': 'true' }, el('svg:rect', { width: 14, height: 14, fill: `url(#texture${k % textures.length})` })),
+      r.rest ? 'all others' : name(r.name), ` ${n(r.total)}`)))));
+}
+
+function chartTable(series, w) {
+  const used = Array.from({ length: series.buckets }, (_, i) => i).filter(i => series.repositories.some(r => r.jobs[i]));
+  return el('details', {},
+    el('summary', {}, 'The chart as a table'),
+    el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'The chart as a table' },
+      table(`Finished jobs in steps of ${duration(series.step_seconds)}; steps without any are left out`, [
+        ['From', i => bucketName(series, i, w)],
+        ...series.repositories.map(r => [r.rest ? 'all others' : r.name, i => n(r.jobs[i]), true]),
+      ], used)));
+}
+
+// --- asking and showing ----------------------------------------------------
+
+function showFresh() {
+  const seconds = overview ? (Date.now() - answered) / 1000 : 0;
+  const old = failure !== '' || seconds > 3 * EVERY / 1000;
+  let text = '';
+  if (!overview) text = failure ? '' : 'Asking the monitor…';
+  else text = `As of ${new Date(answered).toLocaleTimeString('en-GB')}`;
+  if ($('fresh').textContent !== text) $('fresh').textContent = text;
+
+  const alerts = [];
+  if (old && overview) alerts.push(`The monitor does not answer${failure ? ` (${failure})` : ''}: what stands here is of ${new Date(answered).toLocaleTimeString('en-GB')}.`);
+  else if (failure) alerts.push(`The monitor does not answer (${failure}). It is asked again by itself.`);
+  if (overview?.stale_since) alerts.push(`GitHub has told nothing since ${exact(overview.stale_since)}: ${overview.stale_reason}. What stands here is as old.`);
+  fill($('alert'), alerts.map(a => el('p', {}, name(a))));
+}
+
+function show() {
+  const o = overview;
+  if (!o) return;
+  fill($('organization'), 'of ', name(o.organization));
+  document.title = `${o.running ? n(o.running.total) : '?'} running, ${o.queue ? n(o.queue.total) : '?'} waiting – ${o.organization}`;
+  for (const part of [showNow, showProblems, showRunning, showQueue, showJobs, showDurations, showSavings, showWorkflows, showMemory, showRunners, showVersions, showGitHub]) {
+    part(o);
+  }
+  fill($('about'), `org-runner ${o.version} looks at `, link(o.server_url, name(o.server_url)), '. The same as JSON: ', el('a', { href: 'api/overview' }, '/api/overview'), '; for Prometheus: ', el('a', { href: 'metrics' }, '/metrics'), '.');
+}
+
+let timer = 0;
+let asking = false;
+
+async function ask() {
+  clearTimeout(timer);
+  if (asking) return;
+  asking = true;
+  try {
+    const response = await fetch('api/overview', { cache: 'no-store', signal: AbortSignal.timeout(15_000) });
+    if (!response.ok) throw new Error(`it says ${response.status}`);
+    overview = await response.json();
+    answered = Date.now();
+    failure = '';
+  } catch (error) {
+    failure = error.name === 'TimeoutError' ? 'no answer in 15 s' : error instanceof TypeError ? 'it cannot be reached' : error.message;
+  }
+  asking = false;
+  showFresh();
+  if (failure === '') show();
+  if (!document.hidden) timer = setTimeout(ask, EVERY);
+}
+
+document.addEventListener('visibilitychange', () => document.hidden ? clearTimeout(timer) : ask());
+$('window').addEventListener('change', show);
+$('window').addEventListener('submit', event => event.preventDefault());
+new ResizeObserver(() => { if (overview) showJobs(overview); }).observe($('jobs'));
+setInterval(() => { if (!document.hidden) showFresh(); }, 1000);
+ask();

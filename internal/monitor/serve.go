@@ -1,0 +1,160 @@
+package monitor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/metrics"
+)
+
+// fresh is for how long an overview is shown again before it is made anew.
+const fresh = 2 * time.Second
+
+// built is an overview that has been made, whole, and its JSON, whose lists are
+// cut.
+type built struct {
+	at       time.Time
+	overview *Overview
+	json     []byte
+}
+
+// current is the overview, made anew if it is too old.
+func (m *Monitor) current() *built {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	if b := m.built; b != nil && now.Sub(b.at) < fresh && !now.Before(b.at) {
+		return b
+	}
+	o := m.overview()
+	data, err := json.Marshal(o.listed())
+	if err != nil {
+		panic(err) // no type of it can fail
+	}
+	m.built = &built{now, o, append(data, '\n')}
+	return m.built
+}
+
+// Handler serves the page's files below /, and /api/overview, /metrics, /healthz
+// and /readyz. It only answers GET and HEAD. hosts are the names it may be asked by
+// beside addresses, localhost and names without a dot: so no foreign page can read
+// it through a name that its owner points to this machine (DNS rebinding).
+func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/overview", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(m.current().json)
+	})
+	var scrape sync.Mutex // the gauges are set anew for each
+	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", metrics.ContentType)
+		scrape.Lock()
+		defer scrape.Unlock()
+		_, _ = m.registry.WriteTo(w)
+	})
+	mux.HandleFunc("/healthz", answer(m.health))
+	mux.HandleFunc("/readyz", answer(m.ready))
+	if page != nil {
+		mux.Handle("/", http.FileServerFS(page))
+	} else {
+		mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			fmt.Fprintln(w, "org-runner monitor: /api/overview, /metrics, /healthz, /readyz")
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		switch {
+		case !allowedHost(r.Host, hosts):
+			http.Error(w, "this name is not known here: org-runner monitor --host NAME allows it", http.StatusMisdirectedRequest)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "this can only be read", http.StatusMethodNotAllowed)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+func allowedHost(host string, more []string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	switch {
+	case net.ParseIP(host) != nil, host != "" && !strings.Contains(host, "."):
+		return true
+	}
+	return slices.ContainsFunc(more, func(name string) bool { return strings.EqualFold(name, host) })
+}
+
+func answer(ask func() (text string, yes bool)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		text, yes := ask()
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if !yes {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintln(w, text)
+	}
+}
+
+// health is whether it helps to leave the monitor running: whether the collector
+// moves, not whether GitHub answers.
+func (m *Monitor) health() (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if age := m.now().Sub(m.stepped); age > deadAfter {
+		return fmt.Sprintf("the collector has not moved for %s", age.Round(time.Second)), false
+	}
+	return "ok", true
+}
+
+// ready is whether what it shows is true.
+func (m *Monitor) ready() (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	since, why := m.stale(m.now())
+	switch {
+	case since != nil:
+		return "old since " + since.Format(time.RFC3339) + ": " + why, false
+	case m.lastSuccess.IsZero():
+		return "GitHub has not answered yet", false
+	}
+	return "ok", true
+}
+
+// Serve answers on a listener and collects until the context ends, then gives open
+// requests half a second.
+func (m *Monitor) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener); cancel() }()
+	m.Run(ctx)
+	last, done := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer done()
+	if server.Shutdown(last) != nil {
+		server.Close()
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
