@@ -39,8 +39,9 @@ LABEL org.opencontainers.image.title="org-runner" \
 USER root
 COPY --from=build --chown=root:root /out/ /usr/local/
 # What one start of a container leaves to the next, and the socket for status and
-# health. A read-only container wants a tmpfs here.
-RUN install -d -o runner -g root -m 0755 /run/org-runner
+# health (a read-only container wants a tmpfs there); and where volumes for the
+# monitor's history and for job records can be mounted.
+RUN install -d -o runner -g root -m 0755 /run/org-runner /var/lib/org-runner /var/lib/org-runner/records
 USER runner
 ENTRYPOINT ["/usr/local/bin/org-runner"]
 STOPSIGNAL SIGTERM

@@ -57,7 +57,7 @@ func main() {
 	rounds := flag.Int("rounds", 9, "how often each figure is taken; the median counts")
 	path := flag.String("json", "", "write the figures to this file too")
 	fleet := flag.String("fleet", "1,10,50,100", "how many idle runners at once; empty: none")
-	parts := flag.String("parts", "lives,turnaround,health,day,fleet", "what to measure")
+	parts := flag.String("parts", "lives,turnaround,health,day,monitor,fleet", "what to measure")
 	flag.Parse()
 	if err := run(*rounds, *path, *fleet, strings.Split(*parts, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -117,10 +117,12 @@ func run(rounds int, path, fleet string, parts []string) (err error) {
 			err = b.healthCheck(product)
 		case "day":
 			err = b.day(product)
+		case "monitor":
+			err = b.monitor(product)
 		case "fleet":
 			err = b.fleets(fleet)
 		default:
-			err = fmt.Errorf("-parts knows lives, turnaround, health, day and fleet, not %q", part)
+			err = fmt.Errorf("-parts knows lives, turnaround, health, day, monitor and fleet, not %q", part)
 		}
 		if err != nil {
 			return err

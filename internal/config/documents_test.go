@@ -85,3 +85,31 @@ func TestManualAndReadmeNameEveryVariable(t *testing.T) {
 		}
 	}
 }
+
+// docker-compose.override.yml starts nothing without its profile, listens on
+// loopback only, and passes variables that there are.
+func TestMonitoringIsOnDemand(t *testing.T) {
+	text := read(t, "docker-compose.override.yml")
+	services, _, _ := strings.Cut(text[strings.Index(text, "\nservices:"):], "\nnetworks:")
+	parts := regexp.MustCompile(`(?m)^  ([a-z]+):$`).Split(services, -1)[1:]
+	for i, name := range regexp.MustCompile(`(?m)^  ([a-z]+):$`).FindAllStringSubmatch(services, -1) {
+		if onDemand := strings.Contains(parts[i], "\n    profiles: [monitoring]\n"); onDemand == (name[1] == "runner") {
+			t.Errorf("%s: on demand %t", name[1], onDemand)
+		}
+	}
+	if len(parts) != 4 {
+		t.Errorf("%d services", len(parts))
+	}
+	for _, match := range regexp.MustCompile(`(?m)^      - (".*:\d+")$`).FindAllStringSubmatch(text, -1) {
+		if !strings.HasPrefix(match[1], `"127.0.0.1:${`) {
+			t.Errorf("the port %s is not on loopback", match[1])
+		}
+	}
+	_, monitor, _ := strings.Cut(services, "\n  monitor:")
+	monitor, _, _ = strings.Cut(monitor, "\n  prometheus:")
+	for _, match := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(monitor, -1) {
+		if !config.IsOurs(match[1]) {
+			t.Errorf("%s is passed and is no variable of ours", match[1])
+		}
+	}
+}
