@@ -23,7 +23,7 @@ what waits, what has run in the last week, and what it would have cost at GitHub
   org-runner --env-file .env monitor
   docker compose --profile monitoring up -d
 
-  --listen ADDRESS        127.0.0.1:9300; in a container :9300
+  --listen ADDRESS        127.0.0.1:9300; a container wants :9300
   --data DIR              /var/lib/org-runner: where the history is kept
   --calls-per-hour N      1000: what it may ask of GitHub
   --hosted-cores N        2: of the GitHub runner that the price is compared with

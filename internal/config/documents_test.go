@@ -93,11 +93,11 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 	services, _, _ := strings.Cut(text[strings.Index(text, "\nservices:"):], "\nnetworks:")
 	parts := regexp.MustCompile(`(?m)^  ([a-z]+):$`).Split(services, -1)[1:]
 	for i, name := range regexp.MustCompile(`(?m)^  ([a-z]+):$`).FindAllStringSubmatch(services, -1) {
-		if onDemand := strings.Contains(parts[i], "\n    profiles: [monitoring]\n"); onDemand == (name[1] == "runner") {
-			t.Errorf("%s: on demand %t", name[1], onDemand)
+		if !strings.Contains(parts[i], "\n    profiles: [monitoring]\n") {
+			t.Errorf("%s is always started", name[1])
 		}
 	}
-	if len(parts) != 4 {
+	if len(parts) != 3 {
 		t.Errorf("%d services", len(parts))
 	}
 	for _, match := range regexp.MustCompile(`(?m)^      - (".*:\d+")$`).FindAllStringSubmatch(text, -1) {

@@ -344,7 +344,12 @@ func (m *Monitor) readRepositories(ctx context.Context) error {
 	}
 	now := m.now()
 	m.change(func() {
-		maps.DeleteFunc(m.repositories, func(name string, _ *repository) bool { _, still := found[name]; return !still })
+		for name := range m.repositories {
+			if _, still := found[name]; !still {
+				delete(m.repositories, name)
+				delete(m.denied, "runs "+name)
+			}
+		}
 		for name, info := range found {
 			r := m.repositories[name]
 			if r == nil {

@@ -65,7 +65,11 @@ func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
 	mux.HandleFunc("/healthz", answer(m.health))
 	mux.HandleFunc("/readyz", answer(m.ready))
 	if page != nil {
-		mux.Handle("/", http.FileServerFS(page))
+		files := http.FileServerFS(page)
+		mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-cache") // the next version has other files
+			files.ServeHTTP(w, r)
+		})
 	} else {
 		mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")

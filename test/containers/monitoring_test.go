@@ -118,8 +118,8 @@ func TestMonitoring(t *testing.T) {
 		Permissions: map[string]string{"organization_self_hosted_runners": "read", "actions": "read", "metadata": "read"}})
 	const monitorPort, prometheusPort = "19300", "19090"
 	p := o.compose("RUNNER_GROUP=Open", "MONITOR_GITHUB_TOKEN="+readToken, "MONITOR_PORT="+monitorPort, "PROMETHEUS_PORT="+prometheusPort,
-		"RUNNER_RECORDS=/var/lib/org-runner/records/jobs.jsonl", "PROMETHEUS_IMAGE=org-runner-test-prometheus")
-	p.more = []string{filepath.Join(root, "docker-compose.override.yml"), filepath.Join(root, "monitoring/runners.yml")}
+		"PROMETHEUS_IMAGE=org-runner-test-prometheus")
+	p.more = []string{filepath.Join(root, "docker-compose.override.yml"), filepath.Join(root, "monitoring/runners.yml"), filepath.Join(root, "monitoring/records.yml")}
 	// No image of Grafana can be had here; what it is given is checked elsewhere.
 	if services := strings.Fields(p.do("--profile", "monitoring", "config", "--services")); len(services) != 4 {
 		t.Errorf("services with the profile: %v", services)

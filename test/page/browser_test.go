@@ -48,7 +48,9 @@ func newBrowser(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	ctx, cancel = context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancel)
-	return &browser{t, ctx}
+	b := &browser{t, ctx}
+	b.do() // starts it: what follows is in time with the jobs' ages
+	return b
 }
 
 func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
