@@ -31,6 +31,7 @@
 //	GITHUB_APP_INSTALLATION_ID       looked up if unset
 //	RUNNER_TOKEN, RUNNER_TOKEN_FILE  a ready registration token: no access to the API
 //	RUNNER_JITCONFIG, RUNNER_JITCONFIG_FILE  a ready JIT configuration
+//	MONITOR_GITHUB_TOKEN             for the command monitor alone, instead of all of them
 //
 // For whom (exactly one):
 //

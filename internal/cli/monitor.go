@@ -34,7 +34,8 @@ what waits, what has run in the last week, and what it would have cost at GitHub
 /readyz are for whoever watches over it. It changes nothing, and there is no
 password: who may reach the address may read.
 
-It needs read access only: "Self-hosted runners" of the organization, "Metadata"
+It needs read access only, for which MONITOR_GITHUB_TOKEN can be a token of its
+own that stands for all other credentials: "Self-hosted runners" of the organization, "Metadata"
 and "Actions" of the repositories (fine-grained token, App). What the credentials
 cannot see is shown as unknown, with the permission that would show it.
 ALLOWED_REPOSITORIES says which repositories are looked at; none: all. With
@@ -70,7 +71,9 @@ func runMonitor(call Invocation) error {
 	case *cores < 1 || *cores > mostHostedCore:
 		return fmt.Errorf("%w: --hosted-cores %d: give 1 to %d", errUsage, *cores, mostHostedCore)
 	}
-	c, err := config.Parse(call.Environ, config.ThisMachine())
+	machine := config.ThisMachine()
+	machine.Monitor = true
+	c, err := config.Parse(call.Environ, machine)
 	if err != nil {
 		return err
 	}

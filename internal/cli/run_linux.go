@@ -38,6 +38,7 @@ func runLife(call Invocation) error {
 	masker := &secret.Masker{}
 	masker.Add(c.Credentials.Token)
 	masker.Add(c.Credentials.AppKey)
+	masker.Add(c.MonitorToken)
 	log := logger(masker.Writer(call.Stderr), c)
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)

@@ -65,10 +65,11 @@ const (
 
 // Config is the validated configuration.
 type Config struct {
-	Credentials Credentials
-	Target      Target
-	ServerURL   *url.URL // without a trailing slash
-	APIURL      *url.URL // without a trailing slash
+	Credentials  Credentials
+	MonitorToken secret.String // not used unless Machine.Monitor says so
+	Target       Target
+	ServerURL    *url.URL // without a trailing slash
+	APIURL       *url.URL // without a trailing slash
 
 	Name              string // with its suffix, at most 64 characters
 	NameBase          string // without: the fleet's prefix
@@ -100,6 +101,7 @@ type Machine struct {
 	UID      int    // whose files are read, and, unless it is 0, whose jobs run
 	ReadFile func(path string) ([]byte, os.FileInfo, error)
 	Random   func() string // eight characters for RUNNER_NAME_SUFFIX=random
+	Monitor  bool          // the command monitor asks: MONITOR_GITHUB_TOKEN goes before all other credentials
 }
 
 // ThisMachine returns the one that we run on.

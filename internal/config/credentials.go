@@ -26,6 +26,13 @@ var kinds = []struct {
 // credentials finds the one kind that is given.
 func (p *parser) credentials() {
 	r, c := &p.raw, &p.config.Credentials
+	p.config.MonitorToken = secret.New(r.MonitorToken)
+	if p.machine.Monitor && r.MonitorToken != "" {
+		if c.Kind = Token; p.isOneWord("MONITOR_GITHUB_TOKEN", r.MonitorToken) {
+			c.Token = p.config.MonitorToken
+		}
+		return
+	}
 	var found []string
 	for _, k := range kinds {
 		if name := p.firstSet(k.variables); name != "" {

@@ -95,6 +95,18 @@ func TestEveryWayToGiveCredentials(t *testing.T) {
 	if c := parse(t, "RUNNER_JITCONFIG="+jit); c.Registration != config.JIT {
 		t.Error("a ready JIT configuration is not used as one")
 	}
+	forMonitor := machine()
+	forMonitor.Monitor = true
+	both := []string{"MONITOR_GITHUB_TOKEN=reads", "GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + pkcs1, organization}
+	if c, err := config.Parse(both, forMonitor); err != nil || c.Credentials.Kind != config.Token || c.Credentials.Token.Reveal() != "reads" {
+		t.Errorf("the monitor's own token: %v, %v", c.Credentials.Kind, err)
+	}
+	if c := parse(t, both...); c.Credentials.Kind != config.App || c.MonitorToken.Reveal() != "reads" {
+		t.Errorf("a runner with the monitor's token beside its own credentials: %v", c.Credentials.Kind)
+	}
+	if _, err := config.Parse([]string{`MONITOR_GITHUB_TOKEN="a b"`, organization}, forMonitor); err == nil || !strings.Contains(err.Error(), "MONITOR_GITHUB_TOKEN has quotes") {
+		t.Errorf("a malformed token of the monitor: %v", err)
+	}
 	open := inFile("abc")
 	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)

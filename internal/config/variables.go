@@ -18,6 +18,7 @@ type raw struct {
 	RegistrationTokenFile string `env:"RUNNER_TOKEN_FILE" desc:"file that holds the ready registration token instead"`
 	JITConfig             string `env:"RUNNER_JITCONFIG" secret:"true" desc:"a ready JIT configuration instead"`
 	JITConfigFile         string `env:"RUNNER_JITCONFIG_FILE" desc:"file that holds the ready JIT configuration instead"`
+	MonitorToken          string `env:"MONITOR_GITHUB_TOKEN" secret:"true" desc:"token of the command monitor instead of all of the above: read access is enough"`
 	Organization          string `env:"GITHUB_ORGANIZATION" desc:"the organization's name; exactly one of organization, repository, enterprise"`
 	Repository            string `env:"GITHUB_REPOSITORY" desc:"a repository instead, as owner/name"`
 	Enterprise            string `env:"GITHUB_ENTERPRISE" desc:"an enterprise's slug instead"`

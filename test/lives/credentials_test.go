@@ -79,7 +79,8 @@ func TestCredentialsMatrix(t *testing.T) {
 					t.Parallel()
 					w := newWorld(t, githubtest.Options{})
 					w.AddEnterprise("corp")
-					changes := []string{"GITHUB_TOKEN=", "GITHUB_ORGANIZATION=", where.variable}
+					w.AddToken(githubtest.Token{Value: "ghp_the-monitors"})
+					changes := []string{"GITHUB_TOKEN=", "MONITOR_GITHUB_TOKEN=ghp_the-monitors", "GITHUB_ORGANIZATION=", where.variable}
 					if !ready {
 						changes = append(changes, "RUNNER_REGISTRATION="+registration)
 					}
