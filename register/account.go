@@ -131,6 +131,14 @@ type Deprecation struct {
 	Runtime      *time.Time `json:"runtime_deprecates_at"`
 }
 
+// First is the earlier of the two, nil if there is none yet.
+func (d Deprecation) First() *time.Time {
+	if d.Registration == nil || d.Runtime != nil && d.Runtime.Before(*d.Registration) {
+		return d.Runtime
+	}
+	return d.Registration
+}
+
 // Deprecation asks for the dates of one version. It is ErrNotFound where the
 // server does not know the call.
 func (c *Client) Deprecation(ctx context.Context, version string) (Deprecation, error) {

@@ -124,7 +124,9 @@ func (c *Client) request(ctx context.Context, authorization secret.String, metho
 	if err != nil || policy.over {
 		return nil, policy.failure(ctx, err)
 	}
-	c.options.Trouble("")
+	if !isOnce(ctx) {
+		c.options.Trouble("")
+	}
 	return whole(response), nil
 }
 

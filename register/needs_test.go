@@ -25,7 +25,7 @@ func TestNeedsOfOtherCalls(t *testing.T) {
 			}},
 		{"GET /repos/acme/coach/actions/runs/7/jobs?per_page=100", `the credentials may not see runs and jobs: needed is the scope repo (classic token) or the repository permission "Actions", read (fine-grained token, App)`,
 			func(ctx context.Context, c *register.Client) error {
-				_, err := c.JobQueued(ctx, "acme/coach", 7, "r-1")
+				_, err := c.JobQueued(ctx, "acme/coach", 7, 1)
 				return err
 			}},
 		{"POST /repos/acme/coach/actions/runs/7/cancel", `the credentials may not cancel runs: needed is the scope repo (classic token) or the repository permission "Actions", read and write (fine-grained token, App)`,

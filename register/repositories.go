@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -102,21 +103,42 @@ func (c *Client) Runs(ctx context.Context, repository, status, created string) i
 
 // Jobs yields the jobs of a run's latest attempt; after an error it ends.
 func (c *Client) Jobs(ctx context.Context, repository string, run int64) iter.Seq2[Job, error] {
-	return list[Job](ctx, c, "/repos/"+repository+"/actions/runs/"+strconv.FormatInt(run, 10)+"/jobs?per_page=100", "jobs")
+	return list[Job](ctx, c, jobsPath(repository, run), "jobs")
 }
 
-// JobQueued tells since when the job had been waiting that a runner runs in a
-// workflow run; zero if GitHub does not name it.
-func (c *Client) JobQueued(ctx context.Context, repository string, run int64, runner string) (time.Time, error) {
-	for job, err := range c.Jobs(ctx, repository, run) {
-		if err != nil {
-			return time.Time{}, err
-		}
-		if strings.EqualFold(job.RunnerName, runner) {
+func jobsPath(repository string, run int64) string {
+	return "/repos/" + repository + "/actions/runs/" + strconv.FormatInt(run, 10) + "/jobs?per_page=100"
+}
+
+// JobQueued tells since when the job had been waiting that a runner runs now in a
+// workflow run; zero if GitHub does not name it among the run's newest hundred. It
+// is one request and no more, for nobody needs the answer. The repository's name is
+// what a job has told, so it is looked at first.
+func (c *Client) JobQueued(ctx context.Context, repository string, run, runner int64) (time.Time, error) {
+	if !isRepository(repository) {
+		return time.Time{}, fmt.Errorf("%w: %q is no repository", ErrConfiguration, printable(repository))
+	}
+	jobs, _, err := page[Job](Once(ctx), c, jobsPath(repository, run), "jobs")
+	for _, job := range jobs {
+		// Of the jobs that it has run in this run, the others have ended.
+		if job.RunnerID == runner && job.Status == "in_progress" {
 			return job.CreatedAt, nil
 		}
 	}
-	return time.Time{}, nil
+	return time.Time{}, err
+}
+
+// isRepository tells whether a text has the form owner/name, with the characters
+// that GitHub allows in them.
+func isRepository(text string) bool {
+	owner, name, ok := strings.Cut(text, "/")
+	return ok && isName(owner) && isName(name)
+}
+
+func isName(text string) bool {
+	return text != "" && text != "." && text != ".." && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
+	})
 }
 
 // CancelRun asks GitHub to cancel a workflow run; one that has completed already

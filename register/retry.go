@@ -33,6 +33,14 @@ const (
 	longestTold = 24 * time.Hour
 )
 
+type onceKey struct{}
+
+// Once makes the calls of a context give up after their first attempt, and tell
+// nobody that they failed: for answers that are good to have and not needed.
+func Once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+
+func isOnce(ctx context.Context) bool { return ctx.Value(onceKey{}) != nil }
+
 // tries is the retry policy of one call, and what it remembers between the
 // attempts.
 type tries struct {
@@ -57,6 +65,10 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 	t.failed, t.last = t.failed+1, v
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if isOnce(ctx) {
+		t.over = true
+		return false, nil
 	}
 	if v.foreign {
 		if t.foreign++; t.foreign == foreignTries {

@@ -4,10 +4,12 @@ package runner
 
 import (
 	"context"
-	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/records"
 )
@@ -18,14 +20,27 @@ const Lost = "lost"
 const (
 	// queuedBudget bounds the question when a job was queued.
 	queuedBudget = 10 * time.Second
-	// queuedPatience is how long a job's end waits for that answer.
-	queuedPatience = time.Second
-	// diskBudget bounds the look at how much a job has written.
-	diskBudget = time.Second
+	// measureBudget bounds what a job's end waits for: how much it has left on the
+	// disk, and that answer, if it is not there yet.
+	measureBudget = time.Second
 	// recordBudget bounds how long a life waits at its end until its job's record
-	// is kept.
+	// is kept; a stop's plan may leave less.
 	recordBudget = 2 * time.Second
+	// longestName bounds what others have named, in characters.
+	longestName = 256
 )
+
+// bounded is a name that others have given, in a length for logs and records.
+func bounded(name string) string {
+	if len(name) <= longestName {
+		return name
+	}
+	runes := []rune(strings.ToValidUTF8(name, "\ufffd"))
+	if len(runes) > longestName {
+		return string(runes[:longestName-1]) + "…"
+	}
+	return string(runes)
+}
 
 // measured is a job that runs, and what was counted when it began.
 type measured struct {
@@ -55,7 +70,7 @@ func (l *Life) jobEnds(result string) {
 	}
 	l.measurer.job = nil
 	used := readUsage(l.measurer.cgroup).since(job.before)
-	seen, _ := l.view.get()
+	seen, _, _ := l.view.get()
 	if seen == nil {
 		seen = &Job{}
 	}
@@ -67,47 +82,49 @@ func (l *Life) jobEnds(result string) {
 		Started: job.began.UTC(), Finished: time.Now().UTC(),
 		CPUSeconds: used.cpu, PeakMemory: used.peak, OOMKills: used.oomKills, Read: used.read, Written: used.written,
 	}
-	if used.oomKills != nil && *used.oomKills > 0 {
-		event := l.Log.Error().Str("job", job.name).Int64("processes", *used.oomKills)
-		if limit := memoryLimit(l.measurer.cgroup); limit != nil {
-			event = event.Int64("limit_bytes", *limit)
-		}
-		event.Msg("the kernel has killed processes of this job, because the container's memory was used up: give it more (RUNNER_MEMORY in compose, --memory)")
-	}
+	l.tellOutOfMemory(job.name, used)
 	l.measurer.pending.Go(func() { l.keep(record, seen.queued) })
+}
+
+// tellOutOfMemory says whose memory was used up: the container's, if its limit was
+// met, and otherwise that of the machine or of something around the container.
+func (l *Life) tellOutOfMemory(job string, used usage) {
+	if used.oomKills == nil || *used.oomKills == 0 {
+		return
+	}
+	event := l.Log.Error().Str("job", job).Int64("processes", *used.oomKills)
+	limit := memoryLimit(l.measurer.cgroup)
+	if limit == nil || used.limitMet != nil && *used.limitMet == 0 {
+		event.Msg("the kernel has killed processes of this job, because the machine's memory was used up, not the container's: run fewer runners on it, or limit what each may take")
+		return
+	}
+	event.Int64("limit_bytes", *limit).
+		Msg("the kernel has killed processes of this job, because the container's memory was used up: give it more (RUNNER_MEMORY in compose, --memory)")
 }
 
 // keep adds what takes time to a record, tells it and hands it on.
 func (l *Life) keep(r records.Record, queued <-chan *time.Time) {
+	budget := measureBudget
+	if signal, _ := l.stop.first(); signal != nil {
+		budget /= 10
+	}
+	var disk chan *int64
 	if l.Record != nil {
-		work := l.WorkDir
-		if !filepath.IsAbs(work) {
-			work = filepath.Join(l.Home, work)
-		}
-		r.Disk = diskUsed(work, time.Now().Add(diskBudget))
+		disk = make(chan *int64, 1)
+		until := time.Now().Add(budget)
+		go func() { disk <- diskUsed(absolute(l.Home, l.WorkDir), until) }()
 	}
-	if queued != nil {
-		timer := time.NewTimer(queuedPatience)
-		defer timer.Stop()
+	for timer := time.NewTimer(budget); disk != nil || queued != nil; {
 		select {
+		case r.Disk = <-disk:
+			disk = nil
 		case r.Queued = <-queued: // nil once it was asked in vain
-		case <-timer.C:
+			queued = nil
+		case <-timer.C: // what is not known by now is absent
+			disk, queued = nil, nil
 		}
 	}
-	event := l.Log.Info().Str("job", r.Job).Str("result", r.Result).Str("repository", r.Repository).Str("workflow", r.Workflow).
-		Int64("run", r.RunID).Dur("took", r.Finished.Sub(r.Started).Round(time.Millisecond))
-	if r.Queued != nil {
-		event = event.Dur("queued", r.Started.Sub(*r.Queued).Round(time.Second))
-	}
-	if r.CPUSeconds != nil {
-		event = event.Float64("cpu_seconds", *r.CPUSeconds)
-	}
-	for name, bytes := range map[string]*int64{"peak_memory_bytes": r.PeakMemory, "read_bytes": r.Read, "written_bytes": r.Written, "disk_bytes": r.Disk} {
-		if bytes != nil {
-			event = event.Int64(name, *bytes)
-		}
-	}
-	event.Msg("job completed")
+	tell(l.Log.Info(), r).Msg("job completed")
 	if l.Record == nil {
 		return
 	}
@@ -116,21 +133,56 @@ func (l *Life) keep(r records.Record, queued <-chan *time.Time) {
 	}
 }
 
-// askQueued asks GitHub, beside the life, since when a job had been waiting. The
-// hook tells which run it belongs to. The channel is nil when nobody is asked, and
-// closed after the answer.
+// tell puts a record into a line of the log; what is unknown is not in it.
+func tell(event *zerolog.Event, r records.Record) *zerolog.Event {
+	event = event.Str("job", r.Job).Str("result", r.Result).Time("started", r.Started).Time("finished", r.Finished).
+		Dur("took", r.Finished.Sub(r.Started).Round(time.Millisecond))
+	text := func(key, value string) {
+		if value != "" {
+			event = event.Str(key, value)
+		}
+	}
+	number := func(key string, value *int64) {
+		if value != nil {
+			event = event.Int64(key, *value)
+		}
+	}
+	text("repository", r.Repository)
+	text("workflow", r.Workflow)
+	text("run_url", r.RunURL)
+	text("actor", r.Actor)
+	if r.RunID != 0 {
+		event = event.Int64("run", r.RunID).Int("attempt", r.Attempt)
+	}
+	if r.Queued != nil {
+		event = event.Time("queued", *r.Queued).Dur("waited", max(r.Started.Sub(*r.Queued), 0).Round(time.Second))
+	}
+	if r.CPUSeconds != nil {
+		event = event.Float64("cpu_seconds", *r.CPUSeconds)
+	}
+	number("peak_memory_bytes", r.PeakMemory)
+	number("oom_kills", r.OOMKills)
+	number("read_bytes", r.Read)
+	number("written_bytes", r.Written)
+	number("disk_bytes", r.Disk)
+	return event
+}
+
+// askQueued asks GitHub, beside the life, since when the job had been waiting that
+// runs here. The hook tells which run it belongs to. The channel is nil when nobody
+// is asked, and closed after the answer.
 func (l *Life) askQueued(repository, runID string) <-chan *time.Time {
 	run, err := strconv.ParseInt(runID, 10, 64)
-	if l.Queued == nil || err != nil || repository == "" {
+	_, id := l.identity()
+	if l.Queued == nil || err != nil || repository == "" || id == 0 {
 		return nil
 	}
 	answer := make(chan *time.Time, 1)
-	name, _ := l.identity()
 	go func() {
 		ctx, cancel := context.WithTimeout(l.ctx, queuedBudget)
 		defer cancel()
 		defer close(answer)
-		at, err := l.Queued(ctx, repository, run, name)
+		at, err := l.Queued(ctx, repository, run, id)
 		switch {
 		case err != nil:
 			l.Log.Debug().Err(err).Msg("since when the job had been queued is not known")
@@ -141,15 +193,22 @@ func (l *Life) askQueued(repository, runID string) <-chan *time.Time {
 	return answer
 }
 
-// awaitRecords gives the last record a moment to be kept.
+// awaitRecords gives the last record a moment to be kept: as long as a stop's plan
+// allows, for the engine's SIGKILL would take more than a record.
 func (l *Life) awaitRecords() {
 	kept := make(chan struct{})
 	go func() { l.measurer.pending.Wait(); close(kept) }()
-	timer := time.NewTimer(recordBudget)
+	patience := recordBudget
+	if signal, since := l.stop.first(); signal != nil {
+		patience = min(patience, max(time.Until(since.Add(planFor(l.StopGrace).giveUp)), 10*time.Millisecond))
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case <-kept:
+		return
 	case <-timer.C:
-		l.Log.Warn().Msg("the job's record could not be kept in time")
+	case <-l.stop.kill:
 	}
+	l.Log.Warn().Msg("the job's record could not be kept in time")
 }

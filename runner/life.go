@@ -93,8 +93,9 @@ type Options struct {
 	Record func(records.Record) error
 	// Queued asks since when the job had been waiting that a runner runs; nil:
 	// nobody is asked.
-	Queued func(ctx context.Context, repository string, run int64, runner string) (time.Time, error)
+	Queued func(ctx context.Context, repository string, run, runner int64) (time.Time, error)
 
+	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
 
 	Stdout, Stderr io.Writer // the runner's output goes here unchanged
@@ -132,6 +133,14 @@ type Life struct {
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
 	l.machine = newMachine(l.announce)
+	l.view.runs = make(chan struct{})
+	if l.Trouble == nil {
+		l.Trouble = &Trouble{}
+	}
+	if l.Viewer != nil {
+		status := func() Status { return l.status(time.Now()) }
+		l.Viewer.status.Store(&status)
+	}
 	l.measurer.cgroup = cgroupDir()
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
@@ -143,9 +152,6 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 		}
 	}()
 
-	if l.Trouble == nil {
-		l.Trouble = &Trouble{}
-	}
 	release, err := l.prepare()
 	if err != nil {
 		return err

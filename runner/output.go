@@ -26,6 +26,7 @@ const (
 	terminated               // the listener ended with 1, which run.sh hides
 	unknownCode              // text: the listener's exit code, which run.sh hides
 	noSuchGroup              // config.sh: the runner group does not exist
+	versionIs                // text: the official runner's version
 )
 
 type line struct {
@@ -45,6 +46,7 @@ var wholeLines = []struct {
 	{"Runner listener exit with terminated error", terminated},
 	{"Exiting with unknown error code: ", unknownCode},
 	{"Could not find any self-hosted runner group named ", noSuchGroup},
+	{"Current runner version: ", versionIs}, // the listener's, each time that it starts
 }
 
 // parseLine recognises the lines that tell the state. The listener prints its
@@ -101,9 +103,13 @@ func cutTimestamp(text []byte) ([]byte, bool) {
 	return text[len(layout):], true
 }
 
-// longestLine bounds what is kept of a line in bytes. Job names are shorter;
-// the rest of a longer line passes through unread.
-const longestLine = 4096
+// longestLine and longestEnd bound what is kept of a line, in bytes. A longer one
+// is known by its beginning and its end: between them stands a job's name, which
+// may be of any length.
+const (
+	longestLine = 4096
+	longestEnd  = 256
+)
 
 // scanner passes what is written to it on unchanged and calls found for each
 // line that tells something.
@@ -112,7 +118,7 @@ type scanner struct {
 	found   func(line)
 	last    *lastLine
 	partial []byte // the beginning of a line whose end has not come yet
-	skip    bool   // inside a line longer than longestLine
+	end     []byte // the newest bytes of one that is longer than longestLine
 }
 
 // Write never fails for the child's sake: an engine that no longer takes our
@@ -126,36 +132,32 @@ func (s *scanner) Write(p []byte) (int, error) {
 			s.keep(p)
 			break
 		}
-		switch {
-		case s.skip:
-			s.skip = false
-		case len(s.partial) > 0:
-			s.keep(p[:end])
-			if !s.skip {
-				s.report(s.partial)
-			}
-			s.skip = false
-		default:
+		if len(s.partial) == 0 && end <= longestLine {
 			s.report(p[:end])
+		} else {
+			s.keep(p[:end])
+			s.partial = append(s.partial, s.end...)
+			s.report(s.partial)
 		}
-		s.partial = s.partial[:0]
+		s.partial, s.end = s.partial[:0], s.end[:0]
 		p = p[end+1:]
 	}
 	return n, nil
 }
 
 func (s *scanner) keep(p []byte) {
-	if s.skip || len(s.partial)+len(p) > longestLine {
-		s.skip, s.partial = true, s.partial[:0]
-		return
+	room := min(longestLine-len(s.partial), len(p))
+	s.partial = append(s.partial, p[:room]...)
+	if p = p[room:]; len(p) > longestEnd {
+		p = p[len(p)-longestEnd:]
 	}
-	s.partial = append(s.partial, p...)
+	if over := len(s.end) + len(p) - longestEnd; over > 0 {
+		s.end = append(s.end[:0], s.end[over:]...)
+	}
+	s.end = append(s.end, p...)
 }
 
 func (s *scanner) report(text []byte) {
-	if len(text) > longestLine {
-		return
-	}
 	l := parseLine(text)
 	if l.what != nothing {
 		s.found(l)

@@ -85,6 +85,25 @@ func TestScannerSurvivesEndlessLines(t *testing.T) {
 	}
 }
 
+// A job's name may be of any length: the lines in which it stands count all the
+// same, however they are cut into reads.
+func TestScannerKnowsLongLinesByTheirEnds(t *testing.T) {
+	name := strings.Repeat("é", 40_000)
+	output := "2026-08-12 10:11:12Z: Running job: " + name + "\n2026-08-12 10:11:13Z: Job " + name + " completed with result: Succeeded\n2026-08-12 10:11:14Z: Listening for Jobs\n"
+	for _, size := range []int{1, 7, 255, 256, 257, 4096, 5000, 1 << 20} {
+		var seen []line
+		var last lastLine
+		s := &scanner{next: discard{}, found: func(l line) { seen = append(seen, l) }, last: &last}
+		for rest := []byte(output); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			_, _ = s.Write(rest[:min(size, len(rest))])
+		}
+		if len(seen) != 3 || seen[0].what != jobStarted || !strings.HasPrefix(seen[0].text, "éé") || len(seen[0].text) > longestLine+longestEnd ||
+			seen[1] != (line{jobCompleted, "Succeeded"}) || seen[2].what != listening {
+			t.Errorf("reads of %d: %d sightings: %.200v", size, len(seen), seen)
+		}
+	}
+}
+
 // A grandchild that keeps the output open must not delay the end.
 func TestPumpDoesNotWaitForGrandchildren(t *testing.T) {
 	var out bytes.Buffer

@@ -20,8 +20,9 @@ import (
 // was written by us, by the runner or by a job.
 var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template", "svc.sh"}
 
-// sharedPlaces can be written by every user of a container.
-var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm"}
+// sharedPlaces can be written by every user of a container, the last one by the
+// image's own: volumes are mounted there, and stay.
+var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm", "/var/lib/org-runner"}
 
 // firstStartFile is kept in the runner's folder, because it must last as long as
 // what jobs write there: our state folder may be on a tmpfs that is new at every
@@ -95,10 +96,7 @@ type reset struct {
 }
 
 func (r *reset) run() error {
-	work := r.work
-	if !filepath.IsAbs(work) {
-		work = filepath.Join(r.home, work)
-	}
+	work := absolute(r.home, r.work)
 	for _, dir := range append([]string{work}, sharedPlaces...) {
 		if err := r.empty(dir); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -176,19 +177,22 @@ const calmAfter = 500 * time.Millisecond
 func (s *session) takeLines() {
 	for _, l := range s.lines.take() {
 		switch l.what {
+		case versionIs:
+			s.view.versionIs(strings.Trim(bounded(l.text), "'"))
 		case listening:
 			s.Trouble.Set("")
 			s.enter(Idle, "listening for jobs")
 		case jobStarted:
-			s.started, s.job = true, l.text
+			s.jobEnds(Lost) // the one before, of whose end nothing was heard
+			s.started, s.job = true, bounded(l.text)
 			s.record.succeed()
-			s.view.jobStarted(l.text)
-			s.jobBegins(l.text)
-			s.enter(Busy, "running "+l.text)
+			s.view.jobStarted(s.job)
+			s.jobBegins(s.job)
+			s.enter(Busy, "running "+s.job)
 		case jobCompleted:
 			s.completed, s.result = true, l.text
 			s.jobEnds(l.text)
-			s.view.jobCompleted(l.text)
+			s.view.jobCompleted()
 			if !s.Ephemeral {
 				s.enter(Idle, "job completed: "+l.text)
 			}

@@ -50,6 +50,7 @@ type Status struct {
 	Began     time.Time `json:"began"`
 	Healthy   bool      `json:"healthy"`
 	Starting  bool      `json:"starting,omitempty"` // not healthy yet, and not for too long
+	Waiting   bool      `json:"waiting,omitempty"`  // not healthy, for a reason that another start would meet too
 	Health    string    `json:"health"`
 	Name      string    `json:"name"`
 	ID        int64     `json:"id,omitempty"`
@@ -57,6 +58,7 @@ type Status struct {
 	Group     string    `json:"group,omitempty"`
 	Labels    []string  `json:"labels"`
 	Ephemeral bool      `json:"ephemeral"`
+	Version   string    `json:"version,omitempty"` // of the official runner, once it has told it
 	Job       *Job      `json:"job,omitempty"`
 }
 
@@ -72,6 +74,20 @@ func (t *Trouble) String() string {
 		return *reason
 	}
 	return ""
+}
+
+// Viewer shows a life to who is in the same process, where no job can come between
+// as at the socket. Its zero value shows none.
+type Viewer struct{ status atomic.Pointer[func() Status] }
+
+// Status is what the life says of itself; nil before it has begun.
+func (v *Viewer) Status() *Status {
+	ask := v.status.Load()
+	if ask == nil {
+		return nil
+	}
+	s := (*ask)()
+	return &s
 }
 
 // Request is a question to a life.

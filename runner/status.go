@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -15,9 +16,12 @@ import (
 
 // view is the part of the status that the output and the hook tell.
 type view struct {
-	mu       sync.Mutex
-	job      *Job
-	lostFrom time.Time // since when there is no connection to GitHub; zero: there is
+	mu        sync.Mutex
+	job       *Job
+	runs      chan struct{} // closed while a job runs
+	described bool          // the hook has told of it
+	version   string        // of the official runner
+	lostFrom  time.Time     // since when there is no connection to GitHub; zero: there is
 }
 
 // identify notes under which name and id GitHub has us.
@@ -37,24 +41,45 @@ func (l *Life) identity() (name string, id int64) {
 func (v *view) jobStarted(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.job = &Job{Name: name, Since: time.Now()}
+	if v.job == nil {
+		close(v.runs)
+	}
+	v.job, v.described = &Job{Name: name, Since: time.Now()}, false
 }
 
-func (v *view) jobCompleted(string) {
+func (v *view) jobCompleted() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.job = nil
+	if v.job != nil {
+		v.job, v.runs = nil, make(chan struct{})
+	}
 }
 
-// describeJob adds what the hook has told, which comes after the line.
-func (v *view) describeJob(request Request, queued <-chan *time.Time) {
+// running is closed once a job runs.
+func (v *view) running() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.runs
+}
+
+// describeJob takes what the hook tells of the job that runs. Only the first one
+// counts, for the job itself can ask as well; queued is called for that one.
+func (v *view) describeJob(request Request, queued func() <-chan *time.Time) {
+	v.mu.Lock()
+	first := v.job != nil && !v.described
+	v.described = v.described || first
+	v.mu.Unlock()
+	if !first {
+		return
+	}
+	since := queued()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.job == nil {
-		v.job = &Job{Since: time.Now()}
+		return
 	}
-	v.job.Repository, v.job.Workflow, v.job.RunID = request.Repository, request.Workflow, request.RunID
-	v.job.RunURL, v.job.Attempt, v.job.Actor, v.job.queued = request.RunURL, request.Attempt, request.Actor, queued
+	v.job.Repository, v.job.Workflow, v.job.RunID = bounded(request.Repository), bounded(request.Workflow), bounded(request.RunID)
+	v.job.RunURL, v.job.Attempt, v.job.Actor, v.job.queued = bounded(request.RunURL), request.Attempt, bounded(request.Actor), since
 }
 
 func (v *view) connection(up bool) {
@@ -68,14 +93,20 @@ func (v *view) connection(up bool) {
 	}
 }
 
-func (v *view) get() (*Job, time.Time) {
+func (v *view) versionIs(version string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.job == nil {
-		return nil, v.lostFrom
+	v.version = version
+}
+
+func (v *view) get() (job *Job, version string, lostFrom time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job != nil {
+		copied := *v.job
+		job = &copied
 	}
-	job := *v.job
-	return &job, v.lostFrom
+	return job, v.version, v.lostFrom
 }
 
 // How long a runner may be without what it needs before it is called unhealthy.
@@ -87,22 +118,29 @@ const (
 // status puts the answer together.
 func (l *Life) status(now time.Time) Status {
 	state, since, reason := l.machine.current()
-	job, lostFrom := l.view.get()
+	job, version, lostFrom := l.view.get()
 	name, id := l.identity()
 	s := Status{
 		State: state, Since: since, Reason: reason, Began: l.began,
-		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Job: job,
+		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Version: version, Job: job,
 	}
 	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.Trouble.String())
-	s.Starting = !s.Healthy && lostFrom.IsZero() && now.Sub(since) <= startPatience
+	s.Starting = !s.Healthy && state != Idle && now.Sub(since) <= startPatience
+	s.Waiting = !s.Healthy && state != Idle && l.Trouble.String() != ""
 	return s
 }
 
 // health judges a state by how long it has lasted, and names what it waits for.
 func health(state State, lasted time.Duration, lostFrom, now time.Time, trouble string) (bool, string) {
 	lasted = lasted.Round(time.Second)
-	if !lostFrom.IsZero() && now.Sub(lostFrom) > connectionPatience {
-		return false, fmt.Sprintf("%s, without a connection to GitHub for %s: see the log", state, now.Sub(lostFrom).Round(time.Second))
+	lost := !lostFrom.IsZero() && now.Sub(lostFrom) > connectionPatience
+	away := fmt.Sprintf("%s, without a connection to GitHub for %s", state, now.Sub(lostFrom).Round(time.Second))
+	switch state {
+	case Idle, Busy, Draining:
+		if lost {
+			// A job goes on without: who ends what is unhealthy must not end it.
+			return state != Idle, away + ": see the log"
+		}
 	}
 	switch state {
 	case Idle, Busy, Draining, Finished, Deregistering, Stopped:
@@ -153,7 +191,7 @@ func (l *Life) reply(connection net.Conn) {
 	defer connection.Close()
 	_ = connection.SetDeadline(time.Now().Add(askTimeout))
 	var request Request
-	if json.NewDecoder(connection).Decode(&request) != nil {
+	if json.NewDecoder(io.LimitReader(connection, longestRequest)).Decode(&request) != nil {
 		return
 	}
 	var reply Reply
@@ -169,16 +207,28 @@ func (l *Life) reply(connection net.Conn) {
 	_ = json.NewEncoder(connection).Encode(reply)
 }
 
+const (
+	// longestRequest bounds a question in bytes.
+	longestRequest = 256 << 10
+	// hookPatience is how long the hook's question waits for the line that says
+	// that a job runs: the line was written before, but may be read after.
+	hookPatience = 2 * time.Second
+)
+
 const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
 
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
-	l.view.describeJob(request, l.askQueued(request.Repository, request.RunID))
-	if l.Allowed != nil && !l.Allowed(request.Repository) {
-		l.Log.Warn().Str("repository", request.Repository).Str("allowed", l.AllowedRule).Msg("job refused")
-		return Reply{Message: fmt.Sprintf("org-runner: a job of %s may not run on this runner: ALLOWED_REPOSITORIES is %s. Take another runner in runs-on, or ask who runs this one to add the repository.", request.Repository, l.AllowedRule)}
+	select {
+	case <-l.view.running():
+	case <-time.After(hookPatience):
 	}
-	l.Log.Info().Str("repository", request.Repository).Str("workflow", request.Workflow).Str("run", request.RunID).Msg("job started")
+	l.view.describeJob(request, func() <-chan *time.Time { return l.askQueued(request.Repository, request.RunID) })
+	if l.Allowed != nil && !l.Allowed(request.Repository) {
+		l.Log.Warn().Str("repository", bounded(request.Repository)).Str("allowed", l.AllowedRule).Msg("job refused")
+		return Reply{Message: fmt.Sprintf("org-runner: a job of %.300s may not run on this runner: ALLOWED_REPOSITORIES is %s. Take another runner in runs-on, or ask who runs this one to add the repository.", request.Repository, l.AllowedRule)}
+	}
+	l.Log.Info().Str("repository", bounded(request.Repository)).Str("workflow", bounded(request.Workflow)).Str("run", bounded(request.RunID)).Msg("job started")
 	reply := Reply{Allow: true}
 	for _, variable := range l.Environ {
 		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {

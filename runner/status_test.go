@@ -23,6 +23,7 @@ func TestHealth(t *testing.T) {
 		"idle":                {state: Idle, lasted: time.Hour, healthy: true, health: "idle for 1h0m0s"},
 		"draining":            {state: Draining, lasted: time.Hour, healthy: true, health: "draining for 1h0m0s"},
 		"lost just now":       {state: Busy, lasted: time.Hour, lost: time.Minute, healthy: true, health: "busy for 1h0m0s"},
+		"busy without GitHub": {state: Busy, lasted: time.Hour, lost: 4 * time.Minute, healthy: true, health: "busy, without a connection to GitHub for 4m0s: see the log"},
 		"lost for minutes":    {state: Idle, lasted: time.Hour, lost: 4 * time.Minute, health: "idle, without a connection to GitHub for 4m0s: see the log"},
 		// Trouble of an earlier time is not told of one that listens.
 		"idle again": {state: Idle, lasted: time.Second, trouble: "old", healthy: true, health: "idle for 1s"},

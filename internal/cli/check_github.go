@@ -194,10 +194,7 @@ func (r remote) checkVersion(ctx context.Context) []finding {
 // judgeVersion says how old a version is, and until when GitHub takes it.
 func judgeVersion(version, newest string, dates register.Deprecation, pinned bool, now time.Time) finding {
 	const rebuild = "rebuild the image with the newest RUNNER_VERSION (docker compose build --pull)"
-	at := dates.Registration
-	if at == nil || dates.Runtime != nil && dates.Runtime.Before(*at) {
-		at = dates.Runtime
-	}
+	at := dates.First()
 	switch {
 	case at == nil:
 	case !now.Before(*at):

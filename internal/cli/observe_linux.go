@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/config"
@@ -24,7 +26,7 @@ import (
 type observer struct {
 	listener net.Listener
 	server   *http.Server
-	socket   string
+	life     runner.Viewer
 	work     string // a folder on the disk of the jobs
 
 	registry                                        metrics.Registry
@@ -38,12 +40,12 @@ var jobBuckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
 
 // newObserver listens before anything else is done: an address that is taken is
 // an error of the configuration, not of a later moment.
-func newObserver(address, socket, work string, build Build) (*observer, error) {
+func newObserver(address, work string, build Build) (*observer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: METRICS_ADDR: %w: set a free address, as in :9100, or remove it", register.ErrConfiguration, err)
 	}
-	o := &observer{listener: listener, socket: socket, work: existing(work)}
+	o := &observer{listener: listener, work: existing(work)}
 	r := &o.registry
 	r.Gauge("org_runner_build_info", "What this is; the runner's version is that of the image.", "version", "runner_version").Set(1, build.Version, build.Runner)
 	o.state = r.Gauge("org_runner_state", "1 for the state that the runner's life is in, 0 for the others.", "state")
@@ -55,7 +57,7 @@ func newObserver(address, socket, work string, build Build) (*observer, error) {
 	o.queued = r.Histogram("org_runner_job_queue_seconds", "How long jobs had waited for a runner; known with RUNNER_RECORDS.", jobBuckets, "repository")
 	o.requests = r.Counter("org_runner_github_requests_total", "Requests to GitHub's API; code 0 got no answer.", "method", "endpoint", "code")
 	o.failed = r.Counter("org_runner_github_retries_total", "Requests to GitHub's API that had to be tried again.")
-	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour, by GitHub's last answer.")
+	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour by GitHub's last answer, of the limit that it names.", "resource")
 	o.refused = r.Gauge("org_runner_runner_version_refused_timestamp_seconds", "When GitHub begins to refuse the runner's version.", "runner_version")
 	o.free = r.Gauge("org_runner_disk_free_bytes", "What is left of the disk of the work folder.")
 	o.size = r.Gauge("org_runner_disk_size_bytes", "The size of that disk.")
@@ -68,8 +70,9 @@ func newObserver(address, socket, work string, build Build) (*observer, error) {
 		_, _ = r.WriteTo(w)
 	})
 	mux.HandleFunc("GET /healthz", o.answer(func(s *runner.Status) bool {
-		// Who restarts what is not healthy should not do so while it starts.
-		return s.Healthy || s.Starting
+		// Who restarts what is not alive should not do so while it starts, nor when
+		// another start would wait for the same.
+		return s.Healthy || s.Starting || s.Waiting
 	}))
 	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
 		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
@@ -81,27 +84,15 @@ func newObserver(address, socket, work string, build Build) (*observer, error) {
 
 func (o *observer) close() { _ = o.server.Close() }
 
-// ask asks the life; an error when it does not answer yet or any more.
-func (o *observer) ask() (*runner.Status, error) {
-	reply, err := runner.Ask(o.socket, runner.Request{Ask: "status"})
-	if err != nil {
-		return nil, err
-	}
-	if reply.Status == nil {
-		return nil, errors.New("no status")
-	}
-	return reply.Status, nil
-}
-
 // answer says yes or no, and why.
 func (o *observer) answer(yes func(*runner.Status) bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		s, err := o.ask()
+		s := o.life.Status()
 		switch {
-		case err != nil:
+		case s == nil:
 			w.WriteHeader(http.StatusServiceUnavailable)
-			fmt.Fprintln(w, "the runner's life does not answer")
+			fmt.Fprintln(w, "the runner's life has not begun yet")
 		case !yes(s):
 			w.WriteHeader(http.StatusServiceUnavailable)
 			fmt.Fprintln(w, printable(s.Health))
@@ -114,16 +105,16 @@ func (o *observer) answer(yes func(*runner.Status) bool) http.HandlerFunc {
 // update brings the gauges up to date with the life.
 func (o *observer) update() {
 	o.goroutines.Set(float64(runtime.NumGoroutine()))
+	o.free.Reset()
+	o.size.Reset()
 	if free, size, err := room(o.work); err == nil {
 		o.free.Set(float64(free))
 		o.size.Set(float64(size))
 	}
-	s, err := o.ask()
+	s := o.life.Status()
 	o.job.Reset()
-	if err != nil {
+	if s == nil {
 		o.healthy.Set(0)
-		o.state.Reset()
-		o.since.Reset()
 		return
 	}
 	for _, state := range runner.States() {
@@ -148,7 +139,8 @@ func (o *observer) record(r records.Record) {
 	o.jobs.Add(1, r.Repository, r.Result)
 	o.took.Observe(r.Finished.Sub(r.Started).Seconds(), r.Repository)
 	if r.Queued != nil {
-		o.queued.Observe(r.Started.Sub(*r.Queued).Seconds(), r.Repository)
+		// By two clocks: the difference of a job that did not wait may be negative.
+		o.queued.Observe(max(r.Started.Sub(*r.Queued).Seconds(), 0), r.Repository)
 	}
 }
 
@@ -164,7 +156,7 @@ func (c counted) RoundTrip(request *http.Request) (*http.Response, error) {
 	if response != nil {
 		code = response.StatusCode
 		if n, err := strconv.Atoi(response.Header.Get("X-Ratelimit-Remaining")); err == nil {
-			c.remaining.Set(float64(n))
+			c.remaining.Set(float64(n), cmp.Or(response.Header.Get("X-Ratelimit-Resource"), "core"))
 		}
 	}
 	c.requests.Add(1, request.Method, endpoint(request.URL.Path), strconv.Itoa(code))
@@ -191,28 +183,43 @@ func endpoint(path string) string {
 	})
 }
 
-// learnDeprecation asks once from when on GitHub refuses the image's runner; not
-// knowing it is no error.
-func (o *observer) learnDeprecation(ctx context.Context, client *register.Client, version string) {
-	if version == "unknown" {
-		return
+// How often the observer looks whether it may ask from when on GitHub refuses the
+// runner, and asks: the date of a version is set when a newer one is out.
+const (
+	lookEvery  = 5 * time.Second
+	datesEvery = 12 * time.Hour
+)
+
+// learnDeprecation asks from when on GitHub refuses the runner's version; not
+// knowing it is no error. A start that waits for GitHub asks nothing beside.
+func (o *observer) learnDeprecation(ctx context.Context, client *register.Client) {
+	for wait := lookEvery; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = lookEvery
+		s := o.life.Status()
+		if s == nil || s.Version == "" || s.State != runner.Idle && s.State != runner.Busy {
+			continue
+		}
+		wait = datesEvery
+		d, err := client.Deprecation(register.Once(ctx), s.Version)
+		if err != nil {
+			wait = time.Hour
+			continue
+		}
+		o.refused.Reset() // an update has brought another version
+		if at := d.First(); at != nil {
+			o.refused.Set(float64(at.Unix()), s.Version)
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	d, err := client.Deprecation(ctx, version)
-	if err != nil || d.Runtime == nil && d.Registration == nil {
-		return
-	}
-	at := d.Runtime
-	if at == nil || d.Registration != nil && d.Registration.Before(*at) {
-		at = d.Registration
-	}
-	o.refused.Set(float64(at.Unix()), version)
 }
 
 // observed puts what RUNNER_RECORDS and METRICS_ADDR want into a life's options.
 // The function that it returns ends it.
-func observed(c config.Config, build Build, client *register.Client, o *observer, options *runner.Options) (end func()) {
+func observed(c config.Config, client *register.Client, o *observer, options *runner.Options) (end func()) {
 	ctx, end := context.WithCancel(context.Background())
 	if c.Records != "" || o != nil {
 		options.Record = func(r records.Record) error {
@@ -226,10 +233,29 @@ func observed(c config.Config, build Build, client *register.Client, o *observer
 		}
 	}
 	if c.Records != "" && client != nil {
-		options.Queued = client.JobQueued
+		options.Queued = queued(client)
+	}
+	if o != nil {
+		options.Viewer = &o.life
 	}
 	if o != nil && client != nil {
-		go o.learnDeprecation(ctx, client, build.Runner)
+		go o.learnDeprecation(ctx, client)
 	}
 	return end
+}
+
+// queued asks since when a job had been waiting, until GitHub says that these
+// credentials may not know.
+func queued(client *register.Client) func(ctx context.Context, repository string, run, runner int64) (time.Time, error) {
+	var refused atomic.Bool
+	return func(ctx context.Context, repository string, run, runner int64) (time.Time, error) {
+		if refused.Load() {
+			return time.Time{}, nil
+		}
+		at, err := client.JobQueued(ctx, repository, run, runner)
+		if errors.Is(err, register.ErrCredentials) || errors.Is(err, register.ErrNotFound) {
+			refused.Store(true)
+		}
+		return at, err
+	}
 }

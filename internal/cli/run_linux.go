@@ -91,7 +91,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	var o *observer
 	if c.MetricsAddr != "" {
 		var err error
-		if o, err = newObserver(c.MetricsAddr, runner.Socket(options.StateDir), workFolder(c), call.Build); err != nil {
+		if o, err = newObserver(c.MetricsAddr, workFolder(c), call.Build); err != nil {
 			return options, nil, err
 		}
 	}
@@ -120,7 +120,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 		}
 		options.GitHub, options.Trouble = client, &trouble
 	}
-	stop := observed(c, call.Build, client, o, &options)
+	stop := observed(c, client, o, &options)
 	return options, func() {
 		stop()
 		if o != nil {

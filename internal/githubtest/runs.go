@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// aboutRuns is what the API tells of workflow runs: each has one job here.
+// aboutRuns is what the API tells of workflow runs. A run is as far as the newest of
+// its jobs.
 func (s *Server) aboutRuns(q request, sc *scope) response {
 	if sc.kind != "repository" {
 		return notFound()
@@ -22,6 +23,12 @@ func (s *Server) aboutRuns(q request, sc *scope) response {
 		}
 	}
 	if q.operation == "list-runs" {
+		seen := map[int64]bool{}
+		jobs = slices.DeleteFunc(jobs, func(j *Job) bool {
+			again := seen[j.RunID]
+			seen[j.RunID] = true
+			return again
+		})
 		if status := q.values.Get("status"); status != "" {
 			jobs = slices.DeleteFunc(jobs, func(j *Job) bool { return j.Status != status && j.Result != status })
 		}
@@ -37,7 +44,9 @@ func (s *Server) aboutRuns(q request, sc *scope) response {
 	j := jobs[at]
 	switch {
 	case q.operation == "list-jobs":
-		return s.page(q, "jobs", 1, func(int) any { return s.describeJob(j) })
+		jobs = slices.DeleteFunc(jobs, func(j *Job) bool { return j.RunID != id })
+		slices.Reverse(jobs)
+		return s.page(q, "jobs", len(jobs), func(i int) any { return s.describeJob(jobs[i]) })
 	case q.operation == "get-job":
 		return ok(s.describeJob(j))
 	case j.Status == "completed":

@@ -33,7 +33,7 @@ type Options struct {
 	// as online; default 200 ms.
 	OfflineAfter time.Duration
 	// LostAfter is how long a job of such a runner still counts as running;
-	// default 1 s. GitHub takes about ten minutes.
+	// default 5 s. GitHub takes about ten minutes.
 	LostAfter time.Duration
 	// BusyAfterJob is how long GitHub goes on calling a runner busy after its
 	// job has ended; default none.
@@ -103,7 +103,7 @@ func Start(o Options) (*Server, error) {
 		o.InstallationTokenLife = time.Hour
 	}
 	if o.LostAfter == 0 {
-		o.LostAfter = time.Second
+		o.LostAfter = 5 * time.Second
 	}
 	listener, err := net.Listen("tcp", o.Addr)
 	if err != nil {

@@ -346,10 +346,12 @@ func (s *Server) RemoveRunner(id int64) {
 	})
 }
 
-// Enqueue queues a job and returns its id.
+// Enqueue queues a job and returns its id. One with a RunID belongs to that run.
 func (s *Server) Enqueue(job Job) int64 {
 	s.change(func() {
-		job.ID, job.RunID = s.id(), s.id()
+		if job.ID = s.id(); job.RunID == 0 {
+			job.RunID = s.id()
+		}
 		if len(job.RunsOn) == 0 {
 			job.RunsOn = []string{"self-hosted"}
 		}

@@ -109,7 +109,7 @@ func prepare() error {
 		return err
 	}
 	// On the bridge's own address: nobody outside of this machine reaches it.
-	if github, err = githubtest.Start(githubtest.Options{Addr: gateway + ":0", TLSHosts: []string{gateway}, LostAfter: time.Second}); err != nil {
+	if github, err = githubtest.Start(githubtest.Options{Addr: gateway + ":0", TLSHosts: []string{gateway}, LostAfter: 5 * time.Second}); err != nil {
 		return err
 	}
 	github.AddToken(githubtest.Token{Value: goodToken})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
 	"github.com/virtuoso902/org-runner/internal/records"
@@ -59,6 +60,117 @@ func TestJobRecord(t *testing.T) {
 		t.Errorf("disk %v", r.Disk)
 	}
 	w.counts(map[string]int{"registration-token": 1, "list-jobs": 1})
+}
+
+// A run's jobs come to the same runner one after the other: each record tells when
+// its own job was queued.
+func TestJobRecordsOfOneRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	l := w.start("EPHEMERAL=false", "RUNNER_RECORDS="+path)
+	w.untilOnline()
+	first := w.Enqueue(githubtest.Job{Repository: "acme/coach", Name: "build", Steps: []string{"true"}})
+	w.until("the first job's end", func() bool { return w.Job(first).Status == "completed" })
+	time.Sleep(time.Second) // GitHub tells whole seconds
+	second := w.Enqueue(githubtest.Job{Repository: "acme/coach", Name: "test", RunID: w.Job(first).RunID, Steps: []string{"true"}})
+	w.until("the second job's end", func() bool { return w.Job(second).Status == "completed" })
+	w.poll("both records", func() bool {
+		data, _ := os.ReadFile(path)
+		return strings.Count(string(data), "\n") == 2
+	})
+	for i, id := range []int64{first, second} {
+		if r := w.jobRecords(path)[i]; r.Queued == nil || !r.Queued.Equal(w.Job(id).Queued.Truncate(1e9)) {
+			t.Errorf("%s was queued %v, at GitHub %s", r.Job, r.Queued, w.Job(id).Queued)
+		}
+	}
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
+}
+
+// A job's name of any length is a job's name: it is seen to run and to end, and the
+// ephemeral life ends with it.
+func TestJobOfALongName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	w.Enqueue(githubtest.Job{Repository: "acme/coach", Workflow: strings.Repeat("w", 60_000), Name: strings.Repeat("é", 32_000), Steps: []string{"true"}})
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	w.start("RUNNER_RECORDS="+path, "LOG_FORMAT=json").end(0)
+	w.none()
+	w.counts(map[string]int{"registration-token": 1, "list-jobs": 1})
+	all := w.jobRecords(path)
+	if len(all) != 1 || all[0].Result != "Succeeded" || !strings.HasPrefix(all[0].Job, "ééé") || !strings.HasPrefix(all[0].Workflow, "www") {
+		t.Fatalf("records %.300v", all)
+	}
+	for line := range strings.Lines(w.last.out.String()) {
+		if strings.HasPrefix(line, "{") && len(line) > 4096 {
+			t.Errorf("a line of the log has %d bytes", len(line))
+		}
+	}
+}
+
+// What the job itself asks at the socket changes nothing, and costs no call.
+func TestJobAsksAtTheSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	address := freeAddress(t)
+	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{
+		"for i in 1 2 3 4 5 6; do GITHUB_REPOSITORY=acme/coach/../../orgs/acme GITHUB_RUN_ID=$i " + product + " hook job-started; done",
+		"rm -f $ORG_RUNNER_SOCKET; touch ../../../gone; while ! [ -e ../../../go ]; do sleep 0.05; done"}})
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	l := w.start("RUNNER_RECORDS="+path, "METRICS_ADDR="+address)
+	w.poll("the job's second step", func() bool { _, err := os.Stat(filepath.Join(w.home, "gone")); return err == nil })
+	// The socket is the job's to take away; METRICS_ADDR does not need it.
+	for _, probe := range []string{"/healthz", "/readyz"} {
+		if code, text := get(address, probe); code != 200 {
+			t.Errorf("without the socket %s says %d: %s", probe, code, text)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(w.home, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.end(0)
+	w.counts(map[string]int{"registration-token": 1, "list-jobs": 1})
+	if all := w.jobRecords(path); len(all) != 1 || all[0].Repository != "acme/coach" || all[0].RunID != w.Job(job).RunID || all[0].Queued == nil {
+		t.Errorf("records %+v", all)
+	}
+}
+
+// GitHub that does not answer since when the job had waited is asked once, and
+// holds nothing up.
+func TestQueuedIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	w.Inject(githubtest.Fault{Operation: "list-jobs", Status: 503})
+	id := w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"sleep 2"}})
+	path := filepath.Join(t.TempDir(), "jobs.jsonl")
+	w.start("RUNNER_RECORDS=" + path).end(0)
+	w.counts(map[string]int{"registration-token": 1, "list-jobs": 1})
+	if all := w.jobRecords(path); len(all) != 1 || all[0].Queued != nil || w.Job(id).Result != "success" {
+		t.Errorf("records %+v", all)
+	}
+}
+
+// standInVersion is the version that the stand-in listener tells.
+const standInVersion = "2.336.0"
+
+// A date on which GitHub refuses the version in use is told when it is set, however
+// long the runner has been idle.
+func TestRefusedVersionIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	at := time.Now().Add(48 * time.Hour)
+	w.Deprecate(standInVersion, githubtest.Deprecation{Runtime: at})
+	address := freeAddress(t)
+	l := w.start("METRICS_ADDR=" + address)
+	w.poll("the date", func() bool {
+		_, text := get(address, "/metrics")
+		return strings.Contains(text, `org_runner_runner_version_refused_timestamp_seconds{runner_version="`+standInVersion+`"} `+strconv.FormatFloat(float64(at.Unix()), 'g', -1, 64))
+	})
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
 }
 
 // What GitHub does not tell is absent, and nothing waits for it: the credentials
@@ -162,7 +274,7 @@ func TestMetricsInEveryState(t *testing.T) {
 		t.Errorf("/readyz does not say why: %s", text)
 	}
 	lift()
-	expect("idle", 200, 200, `org_runner_healthy 1`, `org_runner_github_requests_total\{method="POST",endpoint="/api/v3/orgs/\{org\}/actions/runners/registration-token",code="201"\} 1`, `org_runner_github_rate_limit_remaining \d+`)
+	expect("idle", 200, 200, `org_runner_healthy 1`, `org_runner_github_requests_total\{method="POST",endpoint="/api/v3/orgs/\{org\}/actions/runners/registration-token",code="201"\} 1`, `org_runner_github_rate_limit_remaining\{resource="core"\} \d+`)
 	id := w.Enqueue(githubtest.Job{Repository: "acme/coach", Workflow: `C"I\`, Name: "build", Steps: []string{"while ! [ -e ../../../go ]; do sleep 0.05; done"}})
 	w.poll("the job's repository", func() bool {
 		_, text := get(address, "/metrics")
