@@ -127,8 +127,6 @@ func judgeClock(ahead time.Duration, app bool) finding {
 // parts is what the runner's folder has to hold.
 var parts = []string{"config.sh", "run.sh", "env.sh", "run-helper.sh.template", "bin/Runner.Listener"}
 
-var versionNumber = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
-
 // runnerVersion asks the official runner in a folder for its version; "" if there
 // is none. It gets no credentials, and it is not asked as root: jobs can have
 // changed it.
@@ -148,7 +146,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 	command.WaitDelay = time.Second
 	out, err := command.Output()
 	version := strings.TrimSpace(string(out))
-	if err != nil || !versionNumber.MatchString(version) {
+	if err != nil || !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version) {
 		return ""
 	}
 	return version

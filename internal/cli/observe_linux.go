@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -163,12 +164,14 @@ func (c counted) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-var names = regexp.MustCompile(`/(orgs|enterprises|users)/[^/]+|/repos/[^/]+/[^/]+|/[0-9][^/]*`)
+var names = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`/(orgs|enterprises|users)/[^/]+|/repos/[^/]+/[^/]+|/[0-9][^/]*`)
+})
 
 // endpoint is a path without the names and numbers in it, as GitHub's
 // documentation writes it.
 func endpoint(path string) string {
-	return names.ReplaceAllStringFunc(path, func(part string) string {
+	return names().ReplaceAllStringFunc(path, func(part string) string {
 		switch {
 		case strings.HasPrefix(part, "/repos/"):
 			return "/repos/{owner}/{repo}"

@@ -64,7 +64,7 @@ func (p *parser) credentials() {
 		return
 	}
 	switch {
-	case c.Kind == RegistrationToken && hasCredential.MatchString(text):
+	case c.Kind == RegistrationToken && hasCredential().MatchString(text):
 		p.problem(from, "is a token for GitHub's API, not a registration token", "set GITHUB_TOKEN to it instead: org-runner gets registration tokens with it")
 	case c.Kind == JITConfig && !isJITConfig(text):
 		p.problem(from, "is not a JIT configuration", "take encoded_jit_config as GitHub's generate-jitconfig returned it, whole")

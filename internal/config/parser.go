@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -38,7 +39,7 @@ func (p *parser) warn(format string, values ...any) {
 // sorted brings the problems into the order of the table of variables.
 func (p Problems) sorted() Problems {
 	sort.SliceStable(p, func(i, k int) bool {
-		return slices.Index(names, p[i].Variable) < slices.Index(names, p[k].Variable)
+		return slices.Index(names(), p[i].Variable) < slices.Index(names(), p[k].Variable)
 	})
 	return p
 }
@@ -60,7 +61,8 @@ func (p *parser) tidy() {
 			p.set[v.Name] = value
 		}
 		switch {
-		case !hasCredential.MatchString(value):
+		case !strings.ContainsAny(value, "_@") && !strings.Contains(value, "-----"): // nearly all
+		case !hasCredential().MatchString(value):
 		case strings.HasSuffix(v.Name, "_FILE"):
 			p.problem(v.Name, "holds a credential, not the path of a file", "set "+strings.TrimSuffix(v.Name, "_FILE")+" to it, or write it to a file and set "+v.Name+" to the file's path")
 			p.settled[v.Name] = true
@@ -83,14 +85,16 @@ func unquote(value string) (inner string, quoted bool) {
 
 // hasCredential knows GitHub's tokens by their prefixes (GitHub's "About
 // authentication"), private keys, and what stands before the @ of an address,
-// which is more than ssh://git@.
-var hasCredential = regexp.MustCompile(`(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{8,}|-----BEGIN(?s:.*)|://[^@]{4,}@`)
+// which is more than ssh://git@. It is compiled when it is first wanted.
+var hasCredential = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{8,}|-----BEGIN(?s:.*)|://[^@]{4,}@`)
+})
 
 // quote shows a value of a variable that should hold no secret, whatever is in
 // it.
 func quote(value string) string {
 	const longest = 80
-	value = hasCredential.ReplaceAllString(value, secret.Redacted)
+	value = hasCredential().ReplaceAllString(value, secret.Redacted)
 	if utf8.RuneCountInString(value) > longest {
 		value = string([]rune(value)[:longest]) + "…"
 	}

@@ -91,7 +91,7 @@ func meant(name string) string {
 		!slices.ContainsFunc(beginnings, func(beginning string) bool { return strings.HasPrefix(upper, beginning) }) {
 		return ""
 	}
-	if best := Nearest(upper, names); best != "" {
+	if best := Nearest(upper, names()); best != "" {
 		return "set " + best + " instead"
 	}
 	return ""

@@ -3,6 +3,7 @@ package config
 import (
 	"reflect"
 	"slices"
+	"sync"
 )
 
 // raw is the environment as it comes: the one table of all variables. An empty
@@ -70,16 +71,16 @@ func Variables() []Variable {
 	return table
 }
 
-var names = func() []string {
+var names = sync.OnceValue(func() []string {
 	var all []string
 	for _, v := range Variables() {
 		all = append(all, v.Name)
 	}
 	return all
-}()
+})
 
 // Names returns the names of all variables.
-func Names() []string { return slices.Clone(names) }
+func Names() []string { return slices.Clone(names()) }
 
 // IsOurs tells whether a variable is one of ours, which no child may see.
-func IsOurs(name string) bool { return slices.Contains(names, name) }
+func IsOurs(name string) bool { return slices.Contains(names(), name) }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // File is a .env file. Its zero value is an empty one.
@@ -28,13 +29,19 @@ type line struct {
 }
 
 var (
-	assignment   = regexp.MustCompile(`^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_.-]*)([ \t]*=[ \t]*)`)
-	nameOnly     = regexp.MustCompile(`^\s*[A-Za-z_][A-Za-z0-9_]*\s*$`)
-	replacement  = regexp.MustCompile(`\$[A-Za-z_{(]`)
+	assignment   = lazy(`^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_.-]*)([ \t]*=[ \t]*)`)
+	nameOnly     = lazy(`^\s*[A-Za-z_][A-Za-z0-9_]*\s*$`)
+	replacement  = lazy(`\$[A-Za-z_{(]`)
 	escapes      = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`, `\\`, `\`, `\$`, `$`, `$$`, `$`)
-	needsQuotes  = regexp.MustCompile(`^["']|[\s#$\\]`)
+	needsQuotes  = lazy(`^["']|[\s#$\\]`)
 	byteOrderUTF = "\ufeff"
 )
+
+// lazy compiles an expression when it is first wanted: a container is started
+// without a file, and each health check is a start too.
+func lazy(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // Parse reads a file. Its errors name the line and never what stands in it.
 func Parse(data []byte) (*File, error) {
@@ -65,10 +72,10 @@ func parseLine(text string, first bool) (l line, rest string, err error) {
 		skipped = len(l.text) - len(content)
 	}
 	trimmed := strings.TrimSpace(content)
-	if trimmed == "" || trimmed[0] == '#' || nameOnly.MatchString(content) {
+	if trimmed == "" || trimmed[0] == '#' || nameOnly().MatchString(content) {
 		return l, rest, nil // a name alone is taken from the shell: nothing is set here
 	}
-	head := assignment.FindStringSubmatchIndex(content)
+	head := assignment().FindStringSubmatchIndex(content)
 	if head == nil {
 		return l, rest, fmt.Errorf("is neither NAME=value nor a comment: correct it, or put # before it")
 	}
@@ -115,7 +122,7 @@ func errReplaces(name string) error {
 }
 
 func replaces(value string) bool {
-	return replacement.MatchString(strings.ReplaceAll(strings.ReplaceAll(value, "$$", ""), `\$`, ""))
+	return replacement().MatchString(strings.ReplaceAll(strings.ReplaceAll(value, "$$", ""), `\$`, ""))
 }
 
 // comment finds where a comment behind a value begins; -1 if there is none.
@@ -175,7 +182,7 @@ func (f *File) Get(name string) (value string, ok bool) {
 // or at the end. A value that both readers take as it is stays without quotes.
 func (f *File) Set(name, value string) {
 	text := value
-	if needsQuotes.MatchString(value) {
+	if needsQuotes().MatchString(value) {
 		text = "'" + value + "'"
 		if strings.Contains(value, "'") {
 			text = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`, "\r", `\r`).Replace(value) + `"`
