@@ -59,14 +59,15 @@ const (
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
 	onDisk         = "disk"
+	onRecords      = "records"
 	onDocker       = "docker"
 )
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.

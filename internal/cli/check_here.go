@@ -172,7 +172,7 @@ func checkHere(c config.Config) []finding {
 	} else {
 		findings = append(findings, judgeRoom(free, total))
 	}
-	return append(findings, checkDocker("/var/run/docker.sock"))
+	return append(findings, checkRecords(c.Records, sameDisk), checkDocker("/var/run/docker.sock"))
 }
 
 // judgeFolder says whether the official runner is whole.
@@ -216,6 +216,25 @@ func checkWritable(home, work string) finding {
 		_ = os.Remove(f.Name())
 	}
 	return ok(onWorkFolder, "%s and the runner's folder can be written", work)
+}
+
+// checkRecords looks where job records are to be kept. A folder of the container
+// itself is emptied between jobs, or goes with the container.
+func checkRecords(path string, sameDisk func(a, b string) bool) finding {
+	if path == "" {
+		return ok(onRecords, "told in the log only: RUNNER_RECORDS is not set")
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".org-runner-check-*")
+	if err != nil {
+		return warn(onRecords, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), fmt.Sprintf("mount a volume there that uid %d may write, or set RUNNER_RECORDS to a file on one", os.Getuid()))
+	}
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+	if sameDisk(dir, "/") {
+		return warn(onRecords, path+" is in the container itself, and goes with it", "mount a volume at "+dir+", as monitoring/records.yml does")
+	}
+	return ok(onRecords, "%s, on a volume", path)
 }
 
 // cause is the part of a path error that does not repeat the path.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +171,28 @@ func TestAdmittedIsKnown(t *testing.T) {
 	c.findAdmitted()
 	if len(c.known) != 1 || c.known[0].FullName != "acme/coach" || len(c.missing) != 1 || c.missing[0] != "acme/typo" {
 		t.Errorf("known %v, missing %v", c.known, c.missing)
+	}
+}
+
+func TestCheckRecords(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "jobs.jsonl")
+	for name, row := range map[string]struct {
+		path string
+		same bool
+		want verdict
+	}{
+		"not set":          {"", true, good},
+		"on a volume":      {file, false, good},
+		"in the container": {file, true, doubt},
+		"nowhere":          {filepath.Join(dir, "none", "jobs.jsonl"), false, doubt},
+	} {
+		f := checkRecords(row.path, func(string, string) bool { return row.same })
+		if f.Result != row.want || (f.Remedy == "") != (row.want != doubt) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("it leaves %v", left)
 	}
 }

@@ -2,7 +2,24 @@
 
 package cli
 
-import "syscall"
+import (
+	"os"
+	"syscall"
+)
+
+// sameDisk tells whether two paths are on one file system.
+func sameDisk(a, b string) bool {
+	device := func(path string) any {
+		if info, err := os.Stat(path); err == nil {
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				return stat.Dev
+			}
+		}
+		return nil
+	}
+	one := device(a)
+	return one != nil && one == device(b)
+}
 
 // room is how many bytes of a file system are free for users, and its size.
 func room(dir string) (free, total uint64, err error) {
