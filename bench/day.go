@@ -87,13 +87,13 @@ func (b *bench) day(product string) error {
 // go on: the least of what is seen in five seconds.
 func (b *bench) atRest(contender, when string, l *life) {
 	time.Sleep(time.Second)
-	rss, pss := memory(l.Process.Pid)
+	least := memory(l.Process.Pid)
 	for range 50 {
 		time.Sleep(100 * time.Millisecond)
-		if r, p := memory(l.Process.Pid); r < rss {
-			rss, pss = r, p
+		if now := memory(l.Process.Pid); now.rss < least.rss {
+			least = now
 		}
 	}
-	b.add(when+", RSS", "MiB", map[string][]float64{contender: {rss}})
-	b.add(when+", PSS", "MiB", map[string][]float64{contender: {pss}})
+	b.add(when+", RSS", "MiB", map[string][]float64{contender: {least.rss}})
+	b.add(when+", PSS", "MiB", map[string][]float64{contender: {least.pss}})
 }

@@ -67,7 +67,7 @@ func (b *bench) healthCheck(product string) error {
 		return err
 	}
 	time.Sleep(2 * time.Second) // it has come to rest, as it has in nearly every check
-	var took, cpu []float64
+	var took, cpu, peak []float64
 	for range b.rounds * 3 {
 		check := exec.Command(product, "healthcheck")
 		check.Env = l.Env
@@ -77,9 +77,13 @@ func (b *bench) healthCheck(product string) error {
 		}
 		took = append(took, ms(time.Since(began)))
 		cpu = append(cpu, ms(check.ProcessState.UserTime()+check.ProcessState.SystemTime()))
+		if usage, ok := check.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			peak = append(peak, float64(usage.Maxrss)/1024)
+		}
 	}
 	b.add("health check, time", "ms", map[string][]float64{"org-runner": took})
 	b.add("health check, CPU", "ms", map[string][]float64{"org-runner": cpu})
+	b.add("health check, highest RSS", "MiB", map[string][]float64{"org-runner": peak})
 	_ = l.Process.Signal(syscall.SIGTERM)
 	return l.wait()
 }
@@ -141,8 +145,8 @@ func (b *bench) fleet(size int) error {
 		time.Sleep(watched)
 		for _, l := range all {
 			used += ticks(l.Process.Pid)
-			one, share := memory(l.Process.Pid)
-			r, p = r+one, p+share
+			one := memory(l.Process.Pid)
+			r, p = r+one.rss, p+one.pss
 		}
 		rss[c.name], pss[c.name], cpu[c.name] = []float64{r / float64(size)}, []float64{p / float64(size)}, []float64{used / float64(size) / watched.Seconds()}
 		for _, l := range all {

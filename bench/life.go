@@ -146,7 +146,7 @@ func (b *bench) lives(latency time.Duration) error {
 	where := fmt.Sprintf(" (GitHub answers in %d ms)", latency.Milliseconds())
 	for _, figure := range []struct{ name, unit string }{
 		{"start to config.sh", "ms"}, {"start to listening", "ms"}, {"job's end to exit", "ms"}, {"SIGTERM to exit, idle", "ms"},
-		{"CPU of a life, the runner's included", "ms"}, {"RSS while a job runs", "MiB"}, {"PSS while a job runs", "MiB"},
+		{"CPU of a life, the runner's included", "ms"}, {"RSS while a job runs", "MiB"}, {"PSS while a job runs", "MiB"}, {"highest RSS of a life", "MiB"},
 		{"GitHub calls for a job", "calls"}, {"connections for a job, the runner's included", "connections"},
 	} {
 		for name := range taken[figure.name] {
@@ -184,7 +184,7 @@ func (b *bench) oneJob(c contender, s *githubtest.Server, taken samples) error {
 		return err
 	}
 	time.Sleep(2 * time.Second) // both have come to rest by then
-	rss, pss := memory(l.Process.Pid)
+	used := memory(l.Process.Pid)
 	if err := until(s, "the job's end", func() bool { return s.Job(job).Status == "completed" }); err != nil {
 		return err
 	}
@@ -200,8 +200,9 @@ func (b *bench) oneJob(c contender, s *githubtest.Server, taken samples) error {
 	taken.add("job's end to exit", c.name, ms(l.end.Sub(completed)))
 	taken.add("CPU of a life, the runner's included", c.name, ms(l.ProcessState.UserTime()+l.ProcessState.SystemTime()))
 	if c.name != "bare" { // its process is run.sh itself
-		taken.add("RSS while a job runs", c.name, rss)
-		taken.add("PSS while a job runs", c.name, pss)
+		taken.add("RSS while a job runs", c.name, used.rss)
+		taken.add("PSS while a job runs", c.name, used.pss)
+		taken.add("highest RSS of a life", c.name, used.peak)
 	}
 	taken.add("GitHub calls for a job", c.name, float64(len(s.Calls(""))-restCalls))
 	taken.add("connections for a job, the runner's included", c.name, float64(s.Connections()-connections))
@@ -231,19 +232,21 @@ func (b *bench) stopIdle(c contender, s *githubtest.Server, taken samples) error
 	return nil
 }
 
-// memory is RSS and PSS of a process in MiB.
-func memory(pid int) (rss, pss float64) {
-	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	for line := range strings.Lines(string(data)) {
-		var kib float64
-		switch {
-		case strings.HasPrefix(line, "Rss:"):
-			_, _ = fmt.Sscanf(line, "Rss: %f", &kib)
-			rss = kib / 1024
-		case strings.HasPrefix(line, "Pss:"):
-			_, _ = fmt.Sscanf(line, "Pss: %f", &kib)
-			pss = kib / 1024
+// footprint is a process's memory in MiB: resident, its share of what it has in
+// common with others, and the highest resident until now.
+type footprint struct{ rss, pss, peak float64 }
+
+func memory(pid int) (f footprint) {
+	fields := map[string]*float64{"Rss:": &f.rss, "Pss:": &f.pss, "VmHWM:": &f.peak}
+	for _, file := range []string{"smaps_rollup", "status"} {
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+		for line := range strings.Lines(string(data)) {
+			var name string
+			var kib float64
+			if n, _ := fmt.Sscan(line, &name, &kib); n == 2 && fields[name] != nil {
+				*fields[name] = kib / 1024
+			}
 		}
 	}
-	return rss, pss
+	return f
 }

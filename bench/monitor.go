@@ -61,7 +61,8 @@ func (b *bench) monitor(product string) error {
 			Week struct{ Execution struct{ Count int } }
 		}
 	}
-	var highest, took []float64
+	var took []float64
+	var most float64
 	for settled := 0; settled < 20; time.Sleep(time.Second) {
 		if time.Since(began) > 3*time.Minute {
 			return fmt.Errorf("the monitor has seen %d runners and %d jobs only", o.Runners.Total, o.Durations.Week.Execution.Count)
@@ -77,15 +78,10 @@ func (b *bench) monitor(product string) error {
 			return err
 		}
 		took = append(took, ms(time.Since(asked)))
-		rss, _ := memory(m.Process.Pid)
-		highest = append(highest, rss)
+		most = max(most, memory(m.Process.Pid).peak)
 		if o.Runners.Total == monitorRunners && o.Durations.Week.Execution.Count >= monitorJobs*9/10 {
 			settled++
 		}
-	}
-	var most float64
-	for _, rss := range highest {
-		most = max(most, rss)
 	}
 	what := fmt.Sprintf("monitor of %d repositories and %d runners, ", monitorRepositories, monitorRunners)
 	b.add(what+"highest RSS", "MiB", map[string][]float64{"org-runner": {most}})
