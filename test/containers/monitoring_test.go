@@ -46,7 +46,19 @@ func must(t *testing.T, name string, args ...string) string {
 func TestPrometheusFiles(t *testing.T) {
 	promtool := needTool(t, "promtool")
 	dir := filepath.Join(root, "monitoring/prometheus")
+	plain, err := os.ReadFile(filepath.Join(dir, "prometheus.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	withRunners, err := os.ReadFile(filepath.Join(dir, "with-runners.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(withRunners), string(plain)) {
+		t.Error("with-runners.yml is not prometheus.yml and one job more")
+	}
 	must(t, promtool, "check", "config", filepath.Join(dir, "prometheus.yml"))
+	must(t, promtool, "check", "config", filepath.Join(dir, "with-runners.yml"))
 	must(t, promtool, "check", "rules", filepath.Join(dir, "alerts.yml"))
 	must(t, promtool, "test", "rules", filepath.Join(dir, "alerts_test.yml"))
 	rules, err := os.ReadFile(filepath.Join(dir, "alerts.yml"))
@@ -58,11 +70,92 @@ func TestPrometheusFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(rules)) {
-		if _, name, found := strings.Cut(strings.TrimSpace(line), "alert: "); found && !strings.Contains(string(tests), "        alertname: "+name+"\n        exp_alerts:") {
+		_, name, found := strings.Cut(strings.TrimSpace(line), "alert: ")
+		if !found {
+			continue
+		}
+		if !strings.Contains(string(tests), "        alertname: "+name+"\n        exp_alerts:") {
 			t.Errorf("no test expects the alert %s", name)
+		}
+		if !strings.Contains(string(tests), "      - {eval_time: 120m, alertname: "+name+"}\n") {
+			t.Errorf("no test expects that the alert %s stays away when all is well, and when nothing is known", name)
 		}
 	}
 }
+
+// The dashboard's numbers are those of this moment: what nobody tells any more is
+// unknown, and not what it was hours ago. Each panel asks what Prometheus takes.
+func TestDashboard(t *testing.T) {
+	promtool := needTool(t, "promtool")
+	var dashboard struct {
+		Panels []struct {
+			ID      int
+			Type    string
+			Title   string
+			Targets []struct {
+				Expr           string
+				Instant, Range *bool
+			}
+			FieldConfig struct{ Defaults struct{ NoValue string } }
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(root, "monitoring/grafana/dashboards/org-runner.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	rules := "groups:\n  - name: dashboard\n    rules:\n"
+	for _, p := range dashboard.Panels {
+		for i, target := range p.Targets {
+			rules += fmt.Sprintf("      - {record: 'panel:%d:%d', expr: '%s'}\n", p.ID, i, target.Expr)
+			if p.Type == "stat" && (target.Instant == nil || !*target.Instant || target.Range == nil || *target.Range || p.FieldConfig.Defaults.NoValue != "unknown") {
+				t.Errorf("the panel %q shows the past as the present", p.Title)
+			}
+		}
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"rules.yml": rules, "rules_test.yml": dashboardTests} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, promtool, "check", "rules", filepath.Join(dir, "rules.yml"))
+	must(t, promtool, "test", "rules", filepath.Join(dir, "rules_test.yml"))
+}
+
+// dashboardTests: the panel of the monitor tells a dead one from one that sees
+// nothing, and a repository without failures has a share of 0.
+const dashboardTests = `
+rule_files: [rules.yml]
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'up{job="monitor", instance="monitor:9300"}', values: '1x40 0x20'}
+      - {series: 'org_runner_monitor_stale{job="monitor"}', values: '0x10 1x10 0x20 stale'}
+      - {series: 'org_runner_monitor_runners_stale{job="monitor"}', values: '_x5 0x24 1x10 stale'}
+    promql_expr_test:
+      - {expr: 'panel:6:0', eval_time: 2m, exp_samples: [{labels: 'panel:6:0', value: 0}]}
+      - {expr: 'panel:6:0', eval_time: 9m, exp_samples: [{labels: 'panel:6:0', value: 0}]}
+      - {expr: 'panel:6:0', eval_time: 15m, exp_samples: [{labels: 'panel:6:0', value: 1}]}
+      - {expr: 'panel:6:0', eval_time: 25m, exp_samples: [{labels: 'panel:6:0', value: 0}]}
+      - {expr: 'panel:6:0', eval_time: 35m, exp_samples: [{labels: 'panel:6:0', value: 1}]}
+      - {expr: 'panel:6:0', eval_time: 50m, exp_samples: [{labels: 'panel:6:0', value: 2}]}
+      - {expr: 'panel:1:0', eval_time: 50m}
+  - interval: 1m
+    input_series:
+      - {series: 'org_runner_monitor_jobs_total{repository="acme/coach", conclusion="success"}', values: '0+3x60'}
+      - {series: 'org_runner_monitor_jobs_total{repository="acme/coach", conclusion="failure"}', values: '0+1x60'}
+      - {series: 'org_runner_monitor_jobs_total{repository="acme/mcp", conclusion="success"}', values: '0+1x60'}
+      - {series: 'org_runner_monitor_jobs_total{repository="acme/quiet", conclusion="success"}', values: '7x60'}
+    promql_expr_test:
+      - expr: panel:10:0
+        eval_time: 60m
+        exp_samples:
+          - {labels: 'panel:10:0{repository="acme/coach"}', value: 0.25}
+          - {labels: 'panel:10:0{repository="acme/mcp"}', value: 0}
+`
 
 // makePrometheus makes what the official image is, of this machine's Prometheus.
 func makePrometheus(t *testing.T, name string) {
@@ -137,7 +230,11 @@ func TestMonitoring(t *testing.T) {
 		github.Enqueue(githubtest.Job{Repository: o.name + "/" + repository, Workflow: "CI", Name: fmt.Sprintf("build %d", i), Steps: []string{step}})
 	}
 	p.up("--scale", "runner=5", "runner")
-	p.do("--profile", "monitoring", "up", "-d", "--no-build", "--no-deps", "monitor", "prometheus")
+	fleet := p.do("ps", "-q", "runner")
+	p.up("monitor", "prometheus") // Grafana's image would have to be pulled
+	if after := p.do("ps", "-q", "runner"); len(strings.Fields(fleet)) != 5 || after != fleet {
+		t.Errorf("the monitor's start has changed the runners %s to %s", fleet, after)
+	}
 
 	page := "http://127.0.0.1:" + monitorPort
 	var last monitor.Overview
@@ -178,10 +275,11 @@ func TestMonitoring(t *testing.T) {
 	if out, err := lint.CombinedOutput(); err != nil {
 		t.Errorf("the monitor's metrics: %v\n%s", err, out)
 	}
-	runners := strings.Fields(p.do("ps", "-q", "runner"))
+	runners, linted := strings.Fields(p.do("ps", "-q", "runner")), 0
 	own := must(t, docker, "inspect", "--format", `{{range $name, $n := .NetworkSettings.Networks}}{{$name}} {{$n.IPAddress}}{{"\n"}}{{end}}`, runners[0])
 	for line := range strings.Lines(own) {
-		if name, address, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasSuffix(name, "_monitoring") {
+		if name, address, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasSuffix(name, "_metrics") {
+			linted++
 			lint := exec.Command(promtool, "check", "metrics")
 			text := get(t, "http://"+address+":9100/metrics")
 			if !strings.Contains(text, "org_runner_state") {
@@ -192,6 +290,9 @@ func TestMonitoring(t *testing.T) {
 				t.Errorf("the runner's metrics: %v\n%s", err, out)
 			}
 		}
+	}
+	if linted != 1 {
+		t.Errorf("%d networks with Prometheus:\n%s", linted, own)
 	}
 	prometheus := "http://127.0.0.1:" + prometheusPort
 	query := func(expression string) string {
@@ -221,6 +322,13 @@ func TestMonitoring(t *testing.T) {
 	if rules := get(t, prometheus+"/api/v1/rules"); !strings.Contains(rules, "NoRunnerOnline") {
 		t.Errorf("the rules are not loaded: %s", rules)
 	}
+	// The other services are out of reach of the jobs; the other runners are not.
+	reach := `for place in prometheus/9090 prometheus.monitoring/9090 monitor/9300 runner/9100; do
+  if timeout 3 bash -c "exec 3<>/dev/tcp/$place" 2>/dev/null; then echo "open $place"; else echo "closed $place"; fi
+done`
+	if got, want := p.do("exec", "-T", "runner", "bash", "-c", reach), "closed prometheus/9090\nclosed prometheus.monitoring/9090\nclosed monitor/9300\nopen runner/9100"; got != want {
+		t.Errorf("from a runner's container:\n%s", got)
+	}
 	p.noSecretIn("the overview", get(t, page+"/api/overview"), readToken)
 
 	// The page in a browser, which is a module of its own.
@@ -241,7 +349,7 @@ func TestMonitoring(t *testing.T) {
 	}
 
 	// The history survives the container.
-	p.do("--profile", "monitoring", "up", "-d", "--no-build", "--no-deps", "--force-recreate", "monitor")
+	p.up("--force-recreate", "monitor")
 	until(t, "the history of the container before", func() bool {
 		var o monitor.Overview
 		if json.Unmarshal([]byte(get(t, page+"/api/overview")), &o) != nil {
@@ -249,7 +357,11 @@ func TestMonitoring(t *testing.T) {
 		}
 		return o.Durations.Hour.Execution != nil && o.Durations.Hour.Execution.Count == 40
 	})
-	p.do("--profile", "monitoring", "stop")
+	p.do("stop", "monitor", "prometheus")
+	if left := p.do("ps", "--services"); left != "runner" {
+		t.Errorf("after the monitor's stop there are %s", left)
+	}
+	p.do("stop")
 	o.none()
 }
 
