@@ -118,4 +118,21 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 			t.Errorf("%s is passed and is no variable of ours", match[1])
 		}
 	}
+	for _, name := range []string{"MONITOR_GITHUB_TOKEN", "GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_PRIVATE_KEY_FILE", "GITHUB_APP_INSTALLATION_ID"} {
+		if !strings.Contains(monitor, "\n      "+name+": ${"+name+":-}\n") {
+			t.Errorf("the monitor does not get %s", name)
+		}
+	}
+	document := read(t, "docs/monitoring.md")
+	for _, match := range regexp.MustCompile(`\$\{((?:MONITOR|PROMETHEUS|GRAFANA|ORG_RUNNER)_[A-Z_]+):-`).FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(document, "| "+match[1]+" |") {
+			t.Errorf("docs/monitoring.md has no row for %s", match[1])
+		}
+	}
+	// It brings the runners back to their number in .env, and stops the others.
+	for _, name := range []string{"README.md", "docs/operating.md", "docker-compose.yml", "docker-compose.override.yml", "monitoring/runners.yml", "monitoring/records.yml", "monitoring/prometheus/alerts.yml"} {
+		if strings.Contains(read(t, name), "--profile monitoring up") {
+			t.Errorf("%s starts the monitor by its profile", name)
+		}
+	}
 }
