@@ -21,7 +21,7 @@ const monitorHelp = `Serves one page, its JSON and metrics of the whole organiza
 what waits, what has run in the last week, and what it would have cost at GitHub.
 
   org-runner --env-file .env monitor
-  docker compose --profile monitoring up -d
+  docker compose up -d monitor prometheus grafana
 
   --listen ADDRESS        127.0.0.1:9300; a container wants :9300
   --data DIR              /var/lib/org-runner: where the history is kept
