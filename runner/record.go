@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
 // record is what one life leaves to the next one in the same container. Without
@@ -45,7 +46,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	if dir == "" {
 		return r, nil
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|noFollow, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|safefile.NoFollow, 0o600)
 	if err != nil {
 		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
 		return r, nil
@@ -55,7 +56,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		return nil, fmt.Errorf("%w: another org-runner already runs with %s: give each its own RUNNER_HOME", ErrConfiguration, dir)
 	}
 	r.lock, r.path = lock, filepath.Join(dir, "life.json")
-	data, err := readOwn(r.path)
+	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn().Err(err).Msg("the record of the last life cannot be read: starting without it")
 	}
@@ -72,46 +73,11 @@ func (r *record) save() {
 	}
 	data, err := json.Marshal(r)
 	if err == nil {
-		err = writeOwn(r.path, data)
+		err = safefile.Write(r.path, data)
 	}
 	if err != nil {
 		r.log.Warn().Err(err).Msg("what the next start should know could not be written")
 	}
-}
-
-// noFollow opens what stands under a name and nothing that it points to, without
-// waiting for anybody: the state folder is writable for the runner's user, who may
-// have put a link or a pipe there for us, who may be root.
-const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-
-// readOwn reads a small file of ours.
-func readOwn(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, fmt.Errorf("%s is no file", path))
-	}
-	return io.ReadAll(io.LimitReader(f, 1<<20))
-}
-
-// writeOwn puts a new file in a path's place.
-func writeOwn(path string, data []byte) error {
-	next := path + ".new"
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL|noFollow, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
 }
 
 func (r *record) close() {

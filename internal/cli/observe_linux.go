@@ -15,9 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/internal/metrics"
 	"github.com/virtuoso902/org-runner/internal/records"
+	"github.com/virtuoso902/org-runner/internal/safefile"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
@@ -29,6 +32,8 @@ type observer struct {
 	server   *http.Server
 	life     runner.Viewer
 	work     string // a folder on the disk of the jobs
+	totals   string // file of what earlier lives of the container have counted
+	log      zerolog.Logger
 
 	registry                                        metrics.Registry
 	state, since, healthy, job, refused             *metrics.Family
@@ -41,12 +46,12 @@ var jobBuckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
 
 // newObserver listens before anything else is done: an address that is taken is
 // an error of the configuration, not of a later moment.
-func newObserver(address, work string, build Build) (*observer, error) {
+func newObserver(address, work, totals string, build Build, log zerolog.Logger) (*observer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: METRICS_ADDR: %w: set a free address, as in :9100, or remove it", register.ErrConfiguration, err)
 	}
-	o := &observer{listener: listener, work: existing(work)}
+	o := &observer{listener: listener, work: existing(work), totals: totals, log: log}
 	r := &o.registry
 	r.Gauge("org_runner_build_info", "What this is; the runner's version is that of the image.", "version", "runner_version").Set(1, build.Version, build.Runner)
 	o.state = r.Gauge("org_runner_state", "1 for the state that the runner's life is in, 0 for the others.", "state")
@@ -64,6 +69,9 @@ func newObserver(address, work string, build Build) (*observer, error) {
 	o.size = r.Gauge("org_runner_disk_size_bytes", "The size of that disk.")
 	o.goroutines = r.Gauge("go_goroutines", "Goroutines of this process.")
 	r.BeforeWrite(o.update)
+	if data, err := safefile.Read(totals); err == nil {
+		metrics.Resume(data, o.jobs, o.took, o.queued)
+	}
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
@@ -135,13 +143,21 @@ func one(is bool) float64 {
 	return 0
 }
 
-// record counts a job that has ended.
+// record counts a job that has ended. An ephemeral life ends with it, mostly before
+// Prometheus has asked: the totals go on in the container's next one.
 func (o *observer) record(r records.Record) {
 	o.jobs.Add(1, r.Repository, r.Result)
 	o.took.Observe(r.Finished.Sub(r.Started).Seconds(), r.Repository)
 	if r.Queued != nil {
 		// By two clocks: the difference of a job that did not wait may be negative.
 		o.queued.Observe(max(r.Started.Sub(*r.Queued).Seconds(), 0), r.Repository)
+	}
+	data, err := metrics.Keep(o.jobs, o.took, o.queued)
+	if err == nil && o.totals != "" {
+		err = safefile.Write(o.totals, data)
+	}
+	if err != nil {
+		o.log.Warn().Err(err).Msg("the totals of jobs begin anew with the next start")
 	}
 }
 

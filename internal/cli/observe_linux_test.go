@@ -19,7 +19,7 @@ import (
 // was renamed would leave them silent.
 func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 	var known strings.Builder
-	o, err := newObserver("127.0.0.1:0", t.TempDir(), Build{})
+	o, err := newObserver("127.0.0.1:0", t.TempDir(), "", Build{}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -91,7 +92,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	var o *observer
 	if c.MetricsAddr != "" {
 		var err error
-		if o, err = newObserver(c.MetricsAddr, workFolder(c), call.Build); err != nil {
+		if o, err = newObserver(c.MetricsAddr, workFolder(c), inFolder(options.StateDir, "totals.json"), call.Build, log); err != nil {
 			return options, nil, err
 		}
 	}
@@ -127,6 +128,14 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 			o.close()
 		}
 	}, nil
+}
+
+// inFolder is a file's path, "" if there is no folder for it.
+func inFolder(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
 }
 
 // stateDir makes the folder for our own small files. Without one a life goes

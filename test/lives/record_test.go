@@ -300,6 +300,28 @@ func TestMetricsInEveryState(t *testing.T) {
 	w.none()
 }
 
+// An ephemeral life's jobs are in the totals of the next life of its container.
+func TestTotalsOfEphemeralLives(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	for range 2 {
+		w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"true"}})
+		w.start("METRICS_ADDR=" + freeAddress(t)).end(0)
+	}
+	address := freeAddress(t)
+	l := w.start("METRICS_ADDR=" + address)
+	w.untilOnline()
+	_, text := get(address, "/metrics")
+	for _, line := range []string{`org_runner_jobs_total{repository="acme/coach",result="Succeeded"} 2`, `org_runner_job_duration_seconds_count{repository="acme/coach"} 2`} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("no %s in\n%s", line, text)
+		}
+	}
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
+}
+
 // A taken address is an error at the start, before GitHub hears of anything.
 func TestMetricsAddressThatIsTaken(t *testing.T) {
 	t.Parallel()
