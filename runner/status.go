@@ -133,14 +133,10 @@ func (l *Life) status(now time.Time) Status {
 // health judges a state by how long it has lasted, and names what it waits for.
 func health(state State, lasted time.Duration, lostFrom, now time.Time, trouble string) (bool, string) {
 	lasted = lasted.Round(time.Second)
-	lost := !lostFrom.IsZero() && now.Sub(lostFrom) > connectionPatience
-	away := fmt.Sprintf("%s, without a connection to GitHub for %s", state, now.Sub(lostFrom).Round(time.Second))
-	switch state {
-	case Idle, Busy, Draining:
-		if lost {
-			// A job goes on without: who ends what is unhealthy must not end it.
-			return state != Idle, away + ": see the log"
-		}
+	away := now.Sub(lostFrom)
+	if !lostFrom.IsZero() && away > connectionPatience && (state == Idle || state == Busy || state == Draining) {
+		// A job goes on without: who ends what is unhealthy must not end it.
+		return state != Idle, fmt.Sprintf("%s, without a connection to GitHub for %s: see the log", state, away.Round(time.Second))
 	}
 	switch state {
 	case Idle, Busy, Draining, Finished, Deregistering, Stopped:
