@@ -326,11 +326,21 @@ function showGitHub(o) {
 
 // --- the chart -------------------------------------------------------------
 
-const bucketName = (series, i, w) => {
-  const at = new Date(Date.parse(series.start) + i * series.step_seconds * 1000);
-  const time = clock(at);
-  return w === 'week' ? `${at.toLocaleDateString('en-GB', { weekday: 'short' })} ${time}` : time;
-};
+const ticks = [
+  { hour: '2-digit', minute: '2-digit' },
+  { weekday: 'short', hour: '2-digit', minute: '2-digit' },
+  { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' },
+  { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' },
+];
+
+// bucketNames are the starts of the steps, in the fewest words that tell them all
+// apart: a day's first step has the hour of its last, a week's the weekday too, and
+// when the clocks go back an hour comes twice.
+function bucketNames(series) {
+  const starts = Array.from({ length: series.buckets }, (_, i) => new Date(Date.parse(series.start) + i * series.step_seconds * 1000));
+  const named = ticks.map(format => starts.map(at => at.toLocaleString('en-GB', format).replaceAll(',', '')));
+  return named.find(names => new Set(names).size === names.length) ?? named.at(-1);
+}
 
 // Each colour has a pattern of its own, so that none is needed.
 const textures = [
@@ -343,15 +353,18 @@ function patterns() {
 }
 
 function chart(series, w) {
-  const width = Math.max(260, body('jobs').clientWidth), height = 200, leftEdge = 34, bottom = 20, top = 8;
+  const names = bucketNames(series), letter = 7; // px that one of the axes takes
   const sums = Array.from({ length: series.buckets }, (_, i) => series.repositories.reduce((sum, r) => sum + r.jobs[i], 0));
-  const most = Math.max(1, ...sums), step = (width - leftEdge) / series.buckets, scale = (height - bottom - top) / most;
-  const ticks = most === 1 ? [0, 1] : [0, Math.round(most / 2), most];
+  const most = Math.max(1, ...sums);
+  const width = Math.max(260, body('jobs').clientWidth), height = 200, leftEdge = 10 + letter * Math.max(3, n(most).length), bottom = 20, top = 8;
+  const step = (width - leftEdge) / series.buckets, scale = (height - bottom - top) / most;
+  const grid = most === 1 ? [0, 1] : [0, Math.round(most / 2), most];
   const y = value => height - bottom - value * scale;
-  const every = Math.ceil(series.buckets / Math.max(2, Math.floor(width / 110)));
+  const label = letter * Math.max(...names.map(name => name.length));
+  const every = Math.ceil((label + 20) / step);
   const parts = [
     patterns(),
-    ticks.map(t => [
+    grid.map(t => [
       el('svg:line', { x1: leftEdge, x2: width, y1: y(t), y2: y(t), class: 'grid' }),
       el('svg:text', { x: leftEdge - 6, y: y(t) + 4, class: 'axis', 'text-anchor': 'end' }, n(t)),
     ]),
@@ -364,8 +377,8 @@ function chart(series, w) {
         return el('svg:rect', { x, width: wide, y: y(base), height: r.jobs[i] * scale, fill: `url(#texture${k % textures.length})` });
       });
       const what = series.repositories.filter(r => r.jobs[i]).map(r => `${r.name}: ${n(r.jobs[i])}`).join('\n');
-      return el('svg:g', {}, sum ? el('svg:title', {}, `${bucketName(series, i, w)}\n${what}`) : null, bars,
-        i % every === 0 && leftEdge + i * step + 60 < width ? el('svg:text', { x: leftEdge + i * step, y: height - 4, class: 'axis' }, bucketName(series, i, w)) : null);
+      return el('svg:g', {}, sum ? el('svg:title', {}, `${names[i]}\n${what}`) : null, bars,
+        i % every === 0 && leftEdge + i * step + label < width ? el('svg:text', { x: leftEdge + i * step, y: height - 4, class: 'axis' }, names[i]) : null);
     }),
   ].flat(3);
   const total = series.repositories.reduce((sum, r) => sum + r.total, 0);
@@ -376,15 +389,16 @@ function chart(series, w) {
       r.rest ? 'all others' : name(r.name), ` ${n(r.total)}`)))));
 }
 
-function chartTable(series, w) {
+function chartTable(series) {
+  const names = bucketNames(series);
   const used = Array.from({ length: series.buckets }, (_, i) => i).filter(i => series.repositories.some(r => r.jobs[i]));
   return el('details', {},
     el('summary', {}, 'The chart as a table'),
     el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'The chart as a table' },
       table(`Finished jobs in steps of ${duration(series.step_seconds)}; steps without any are left out`, [
-        ['From', i => bucketName(series, i, w)],
+        ['From', i => names[i]],
         ...series.repositories.map(r => [r.rest ? 'all others' : r.name, i => n(r.jobs[i]), true]),
-      ], used)));
+      ], used, i => names[i])));
 }
 
 // --- asking and showing ----------------------------------------------------

@@ -1,0 +1,154 @@
+package page
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/virtuoso902/org-runner/internal/monitor"
+	"github.com/virtuoso902/org-runner/internal/monitor/page"
+)
+
+// made serves the page with an overview made by hand: states that are hard to
+// bring about at GitHub, and in an order that the test decides.
+type made struct {
+	url string
+
+	mu       sync.Mutex
+	overview any
+	asked    int           // how often
+	hold     chan struct{} // an answer waits until it is closed
+}
+
+func newMade(t *testing.T, overview any) *made {
+	m := &made{overview: overview}
+	mux := http.NewServeMux()
+	mux.Handle("GET /", http.FileServerFS(page.Files))
+	mux.HandleFunc("GET /api/overview", func(w http.ResponseWriter, r *http.Request) {
+		m.mu.Lock()
+		answer, hold := m.overview, m.hold
+		m.asked++
+		m.mu.Unlock()
+		if hold != nil {
+			select {
+			case <-hold:
+			case <-r.Context().Done():
+			}
+		}
+		if err := json.NewEncoder(w).Encode(answer); err != nil {
+			t.Log(err) // who asked has gone
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	m.url = server.URL + "/"
+	return m
+}
+
+func (m *made) set(overview any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.overview = overview
+}
+
+// show makes the page ask for this overview and waits until it stands there.
+func (m *made) show(b *browser, o *monitor.Overview) {
+	b.t.Helper()
+	m.mu.Lock()
+	o.Version = fmt.Sprint("made-", m.asked)
+	m.overview = o
+	m.mu.Unlock()
+	ask[bool](b, refresh)
+	b.until(o.Version, fmt.Sprintf(`document.querySelector('#about').textContent.startsWith('org-runner %s ')`, o.Version))
+}
+
+var madeAt = time.Date(2026, 11, 24, 14, 10, 0, 0, time.UTC)
+
+// quiet is an overview of an organization in which all is known and nothing
+// happens.
+func quiet() *monitor.Overview {
+	o := &monitor.Overview{
+		GeneratedAt: madeAt, Organization: "acme", ServerURL: "https://github.com", Version: "made",
+		Runners: &monitor.Runners{AsOf: madeAt.Add(-8 * time.Minute), Totals: monitor.Totals{Total: 2, Idle: 2}, List: []monitor.Runner{}},
+		Running: &monitor.Running{Jobs: []monitor.RunningJob{}}, Queue: &monitor.Queue{Repositories: []monitor.QueueRepository{}, Jobs: []monitor.QueuedJob{}, Stuck: ptr(0)},
+		Repositories: []monitor.Repository{}, Slowest: []monitor.Workflow{}, Failing: []monitor.Workflow{}, Problems: []monitor.Problem{}, Unknown: []monitor.Unknown{},
+		Versions: &monitor.Versions{InUse: []monitor.Version{}},
+		Savings:  monitor.Savings{PricesOf: "2026-01-01", PricesSource: "https://docs.github.com/", Note: "a price", Lines: []monitor.SavingsLine{}},
+	}
+	for i, step := range []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour} {
+		start := madeAt.Add(-[]time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}[i]).Truncate(step)
+		*[]*monitor.Series{&o.Series.Hour, &o.Series.Day, &o.Series.Week}[i] = monitor.Series{
+			Start: start, StepSeconds: int(step.Seconds()), Buckets: int(madeAt.Sub(start)/step) + 1, Repositories: []monitor.SeriesRepository{}}
+	}
+	return o
+}
+
+// ran adds jobs that ended in the last bucket and in the first.
+func ran(o *monitor.Overview, repository string, jobs int) {
+	for _, s := range []*monitor.Series{&o.Series.Hour, &o.Series.Day, &o.Series.Week} {
+		line := monitor.SeriesRepository{Name: repository, Total: jobs + 1, Jobs: make([]int, s.Buckets)}
+		line.Jobs[0], line.Jobs[s.Buckets-1] = 1, jobs
+		s.Repositories = append(s.Repositories, line)
+	}
+	results := monitor.Results{Total: jobs + 1, Succeeded: jobs, Other: 1}
+	o.Repositories = append(o.Repositories, monitor.Repository{Name: repository, LastSeen: ptr(madeAt), Jobs: monitor.Windows[monitor.Results]{Hour: results, Day: results, Week: results}})
+}
+
+func runs(o *monitor.Overview, names ...string) {
+	for _, name := range names {
+		o.Running.Jobs = append(o.Running.Jobs, monitor.RunningJob{JobRef: monitor.JobRef{Repository: "acme/coach", Workflow: "CI", Job: name, URL: "https://github.com/acme/coach/actions/runs/1/job/" + name},
+			Runner: "runner-of-" + name, Since: ptr(madeAt.Add(-time.Minute))})
+	}
+	o.Running.Total = len(o.Running.Jobs)
+}
+
+// No two steps of the chart have the same name, in any zone, the hour that comes
+// twice when the clocks go back included.
+func TestStepsHaveNames(t *testing.T) {
+	b := newBrowser(t)
+	autumn := time.Date(2026, 10, 25, 1, 10, 0, 0, time.UTC).Sub(madeAt)
+	for zone, shift := range map[string]time.Duration{"UTC": 0, "Asia/Kolkata": 0, "Europe/Berlin": autumn} {
+		call(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
+		o := quiet()
+		for _, s := range []*monitor.Series{&o.Series.Hour, &o.Series.Day, &o.Series.Week} {
+			s.Start = s.Start.Add(shift).Truncate(time.Duration(s.StepSeconds) * time.Second)
+			line := monitor.SeriesRepository{Name: "acme/coach", Jobs: make([]int, s.Buckets)}
+			for i := range line.Jobs {
+				line.Jobs[i] = 1000*i + 1
+				line.Total += line.Jobs[i]
+			}
+			s.Repositories = []monitor.SeriesRepository{line}
+		}
+		m := newMade(t, o)
+		for _, width := range []int64{360, 1280} {
+			b.open(m.url, width, "light")
+			ask[bool](b, `document.querySelector('#jobs details').open = true`)
+			for window, buckets := range map[string]int{"hour": 13, "day": 25, "week": 29} {
+				b.do(chromedp.Click("input[value=" + window + "] + span"))
+				names := ask[[]string](b, `[...document.querySelectorAll('#jobs .scroll tbody th')].map(th => th.textContent)`)
+				different := map[string]bool{}
+				for _, name := range names {
+					different[name] = true
+				}
+				if len(different) != buckets {
+					t.Errorf("%s, %s: %d of %d names differ: %q", zone, window, len(different), buckets, names)
+				}
+				// The chart's own words stay inside of it.
+				cut := ask[[]string](b, `[...document.querySelectorAll('svg.chart text')].filter(text => { const box = text.getBBox(), all = text.ownerSVGElement.viewBox.baseVal; return box.x < 0 || box.x + box.width > all.width; }).map(text => text.textContent)`)
+				if len(cut) > 0 {
+					t.Errorf("%s, %s, %d: cut off: %q", zone, window, width, cut)
+				}
+				b.noOverlap(fmt.Sprint(zone, ", ", window, ", ", width))
+			}
+			b.keep(fmt.Sprint("steps-", strings.ReplaceAll(zone, "/", "-"), "-", width))
+		}
+	}
+}
