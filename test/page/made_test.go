@@ -152,3 +152,43 @@ func TestStepsHaveNames(t *testing.T) {
 		}
 	}
 }
+
+// Who comes back to the page after a while waits for the answer, and is told of
+// nothing that has not happened.
+func TestComesBack(t *testing.T) {
+	m := newMade(t, quiet())
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	ask[bool](b, `window.away = false, Object.defineProperty(document, 'hidden', { get: () => window.away }), true`)
+	turn := func(away bool) {
+		ask[bool](b, fmt.Sprintf(`window.away = %v, document.dispatchEvent(new Event('visibilitychange')), true`, away))
+	}
+	turn(true)
+	hold := make(chan struct{})
+	m.mu.Lock()
+	m.hold = hold
+	m.mu.Unlock()
+	ask[bool](b, `{ const now = Date.now; Date.now = () => now() + 60_000; } window.alerts = []; new MutationObserver(() => window.alerts.push(document.querySelector('#alert').textContent)).observe(document.querySelector('#alert'), { childList: true, subtree: true }); true`)
+	turn(false)
+	time.Sleep(2500 * time.Millisecond) // what is shown is looked at every second
+	close(hold)
+	next := quiet()
+	next.Organization = "answered"
+	m.set(next)
+	b.until("the answer", `document.querySelector('#organization').textContent === 'of acme' && document.querySelector('#alert').textContent === ''`)
+	expect(t, "alerts", ask[[]string](b, `window.alerts`), []string{})
+}
+
+// An answer that the page cannot show is said to be one, and the page asks again.
+func TestCannotShow(t *testing.T) {
+	m := newMade(t, quiet())
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	m.set(map[string]any{"organization": "acme", "generated_at": madeAt})
+	ask[bool](b, refresh)
+	b.until("an alert", `document.querySelector('#alert').textContent.startsWith('A part of this page cannot be shown')`)
+	next := quiet()
+	next.Organization = "another"
+	m.set(next)
+	b.until("the next answer", `document.querySelector('#organization').textContent === 'of another' && document.querySelector('#alert').textContent === ''`)
+}

@@ -9,6 +9,9 @@ const body = id => $(id).querySelector(':scope > div');
 let overview = null; // the last answer
 let answered = 0; // when it came
 let failure = ''; // why the last question got none
+let broken = ''; // why the last answer could not be shown
+let asking = false;
+let timer = 0; // until the next question
 
 // --- making elements -------------------------------------------------------
 
@@ -405,7 +408,9 @@ function chartTable(series) {
 
 function showFresh() {
   const seconds = overview ? (Date.now() - answered) / 1000 : 0;
-  const old = failure !== '' || seconds > 3 * EVERY / 1000;
+  // A question that is on its way has not failed: a tab that one comes back to has
+  // only not asked for a while.
+  const old = failure !== '' || !asking && seconds > 3 * EVERY / 1000;
   let text = '';
   if (!overview) text = failure ? '' : 'Asking the monitor…';
   else text = `As of ${new Date(answered).toLocaleTimeString('en-GB')}`;
@@ -415,6 +420,7 @@ function showFresh() {
   if (old && overview) alerts.push(`The monitor does not answer${failure ? ` (${failure})` : ''}: what stands here is of ${new Date(answered).toLocaleTimeString('en-GB')}.`);
   else if (failure) alerts.push(`The monitor does not answer (${failure}). It is asked again by itself.`);
   if (overview?.stale_since) alerts.push(`GitHub has told nothing since ${exact(overview.stale_since)}: ${overview.stale_reason}. What stands here is as old.`);
+  if (broken) alerts.push(`A part of this page cannot be shown (${broken}). Load it again: the monitor may be a newer one.`);
   fill($('alert'), alerts.map(a => el('p', {}, name(a))));
 }
 
@@ -428,9 +434,6 @@ function show() {
   }
   fill($('about'), `org-runner ${o.version} looks at `, link(o.server_url, name(o.server_url)), '. The same as JSON: ', el('a', { href: 'api/overview' }, '/api/overview'), '; for Prometheus: ', el('a', { href: 'metrics' }, '/metrics'), '.');
 }
-
-let timer = 0;
-let asking = false;
 
 async function ask() {
   clearTimeout(timer);
@@ -446,9 +449,19 @@ async function ask() {
     failure = error.name === 'TimeoutError' ? 'no answer in 15 s' : error instanceof TypeError ? 'it cannot be reached' : error.message;
   }
   asking = false;
+  try {
+    if (failure === '') {
+      show();
+      broken = '';
+    }
+  } catch (error) {
+    broken = error.message;
+    console.error(error);
+  } finally {
+    // Whatever happens to this answer, the next one is asked for.
+    if (!document.hidden) timer = setTimeout(ask, EVERY);
+  }
   showFresh();
-  if (failure === '') show();
-  if (!document.hidden) timer = setTimeout(ask, EVERY);
 }
 
 document.addEventListener('visibilitychange', () => document.hidden ? clearTimeout(timer) : ask());
