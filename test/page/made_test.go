@@ -110,6 +110,66 @@ func runs(o *monitor.Overview, names ...string) {
 	o.Running.Total = len(o.Running.Jobs)
 }
 
+// A note that comes above the chart leaves the chart's table unfolded and the
+// focus where it is.
+func TestNoteAboveKeepsWhatIsBelow(t *testing.T) {
+	o := quiet()
+	ran(o, "acme/coach", 3)
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	ask[bool](b, `document.querySelector('#jobs details').open = true, document.querySelector('#jobs summary').focus(), true`)
+	for _, pending := range []int{3, 0} {
+		o := quiet()
+		ran(o, "acme/coach", 3)
+		o.GitHub.PendingRuns = pending
+		m.show(b, o)
+		what := fmt.Sprint(pending, " pending: ")
+		expect(t, what+"the note", ask[bool](b, `document.querySelector('#jobs').textContent.includes('3 finished runs still to be looked into')`), pending > 0)
+		expect(t, what+"unfolded", ask[bool](b, `document.querySelector('#jobs details').open`), true)
+		expect(t, what+"focus", ask[string](b, `document.activeElement.textContent`), "The chart as a table")
+	}
+}
+
+// A row is its job's: what has the focus is not given to another job when rows
+// come, go or change places.
+func TestRowsKeepTheirJobs(t *testing.T) {
+	o := quiet()
+	runs(o, "one", "two", "three")
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	focus := func() string { return ask[string](b, `document.activeElement.textContent`) }
+	rows := func() string {
+		return ask[string](b, `[...document.querySelectorAll('#running tbody a')].map(a => a.textContent).join(' ')`)
+	}
+	ask[bool](b, `document.querySelectorAll('#running a')[1].focus(), window.two = document.activeElement, true`)
+	for _, names := range []string{"two three", "zero two three", "three zero two", "two", "two two"} {
+		o := quiet()
+		runs(o, strings.Fields(names)...)
+		m.show(b, o)
+		expect(t, names+": rows", rows(), names)
+		expect(t, names+": focus", focus(), "two")
+	}
+	expect(t, "the same element", ask[bool](b, `document.activeElement === window.two`), true)
+	o = quiet()
+	runs(o, "three")
+	m.show(b, o)
+	expect(t, "focus after the end", ask[bool](b, `document.activeElement === document.body`), true)
+
+	// So is a link in the row of something that stays.
+	o = quiet()
+	o.Runners.List = []monitor.Runner{{Name: "fleet-1", State: "busy", Labels: []string{}, Job: &monitor.JobRef{Repository: "acme/coach", Job: "one", URL: "https://github.com/1"}}}
+	m.show(b, o)
+	ask[bool](b, `document.querySelector('#runners details').open = true, document.querySelector('#runners a').focus(), true`)
+	expect(t, "focus in the runner's row", focus(), "one")
+	next := quiet()
+	next.Runners.List = []monitor.Runner{{Name: "fleet-1", State: "busy", Labels: []string{}, Job: &monitor.JobRef{Repository: "acme/coach", Job: "two", URL: "https://github.com/2"}}}
+	m.show(b, next)
+	expect(t, "focus when the runner has another job", ask[bool](b, `document.activeElement === document.body`), true)
+	expect(t, "unfolded", ask[bool](b, `document.querySelector('#runners details').open`), true)
+}
+
 // No two steps of the chart have the same name, in any zone, the hour that comes
 // twice when the clocks go back included.
 func TestStepsHaveNames(t *testing.T) {

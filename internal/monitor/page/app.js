@@ -28,8 +28,14 @@ function el(name, attributes = {}, ...children) {
   return e;
 }
 
-// patch makes an element like another one and keeps every node that can stay.
+// patch makes a node like another one and keeps every node below it that can stay.
+// Children belong together by their data-key, where the caller gives one, or else
+// by their kind, in their order.
 function patch(old, wanted) {
+  if (wanted.nodeType === Node.TEXT_NODE) {
+    if (old.data !== wanted.data) old.data = wanted.data;
+    return;
+  }
   for (const { name } of [...old.attributes]) {
     // Whether details are open is the reader's business.
     if (!wanted.hasAttribute(name) && name !== 'open') old.removeAttribute(name);
@@ -37,22 +43,25 @@ function patch(old, wanted) {
   for (const { name, value } of wanted.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  const next = [...wanted.childNodes];
-  next.forEach((node, i) => {
-    const present = old.childNodes[i];
-    if (!present) old.append(node);
-    else if (present.nodeName !== node.nodeName) present.replaceWith(node);
-    else if (node.nodeType === Node.TEXT_NODE) { if (present.data !== node.data) present.data = node.data; }
-    else patch(present, node);
+  const identity = node => `${node.nodeName} ${node.dataset?.key ?? ''}`;
+  const present = new Map();
+  for (const child of old.childNodes) present.set(identity(child), [...present.get(identity(child)) ?? [], child]);
+  const next = [...wanted.childNodes].map(node => [present.get(identity(node))?.shift() ?? node, node]);
+  // What goes makes room first: then what stays is in its place, mostly.
+  for (const child of [...present.values()].flat()) child.remove();
+  next.forEach(([child, node], i) => {
+    if (old.childNodes[i] !== child) old.insertBefore(child, old.childNodes[i] ?? null);
+    if (child !== node) patch(child, node);
   });
-  while (old.childNodes.length > next.length) old.lastChild.remove();
 }
 
-// fill gives an element its children.
+// fill gives an element its children. What has the focus loses it by being moved,
+// and gets it back.
 function fill(element, ...children) {
-  const wanted = element.cloneNode(false);
+  const wanted = element.cloneNode(false), focus = document.activeElement;
   wanted.append(...children.flat().filter(Boolean));
   patch(element, wanted);
+  if (focus !== document.activeElement && focus?.isConnected) focus.focus({ preventScroll: true });
 }
 
 // --- words -----------------------------------------------------------------
@@ -91,13 +100,18 @@ const name = text => el('bdi', { class: 'name' }, text);
 const unknown = () => el('span', { class: 'unknown' }, 'unknown');
 const note = (...text) => el('p', { class: 'note' }, ...text.flat());
 
+// notes stand above what they are about. There is one such element even when it is
+// empty, so that nothing below changes its place.
+const notes = (...list) => el('div', { class: 'notes' }, ...list);
+
 // none says that there was nothing, if that can be known: as long as no
 // repository has been seen, it cannot.
 const none = (o, text) => note(o.running ? text : [unknown(), ': no repository’s jobs could be seen yet.']);
 
-// link leads to GitHub, and to nothing else.
+// link leads to GitHub, and to nothing else. One that leads elsewhere is another
+// link: it does not inherit the focus.
 function link(url, ...text) {
-  return /^https?:\/\//.test(url ?? '') ? el('a', { href: url, rel: 'noreferrer' }, ...text) : el('span', {}, ...text);
+  return /^https?:\/\//.test(url ?? '') ? el('a', { href: url, rel: 'noreferrer', 'data-key': url }, ...text) : el('span', {}, ...text);
 }
 
 // job names a job in one cell: its own name, and where it is from.
@@ -106,17 +120,21 @@ function job(j) {
 }
 
 // table has a caption for who cannot see what stands above it. The roles stay
-// when a phone shows the rows as blocks. Columns: title, cell, is it a number.
-function table(caption, columns, rows) {
+// when a phone shows the rows as blocks. Columns: title, cell, is it a number. The
+// key of a row is what it is about.
+function table(caption, columns, rows, key) {
   return el('table', { role: 'table' },
     el('caption', { class: 'hidden' }, caption),
     el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, columns.map(([title, , numeric]) => el('th', { scope: 'col', role: 'columnheader', class: numeric ? 'number' : null }, title)))),
-    el('tbody', { role: 'rowgroup' }, rows.map(row => el('tr', { role: 'row' }, columns.map(([title, cell, numeric], i) =>
+    el('tbody', { role: 'rowgroup' }, rows.map(row => el('tr', { role: 'row', 'data-key': key(row) }, columns.map(([title, cell, numeric], i) =>
       el(i === 0 ? 'th' : 'td', { scope: i === 0 ? 'row' : null, role: i === 0 ? 'rowheader' : 'cell', class: numeric ? 'number' : null, 'data-title': title }, el('div', {}, [cell(row)].flat()))))))
   );
 }
 
-const cut = (shown, total, word) => shown < total ? note(`The first ${n(shown)} of ${plural(total, word)}.`) : null;
+const jobKey = j => [j.url, j.repository, j.workflow, j.job].join('\n');
+const workflowKey = x => [x.repository, x.workflow, x.job].join('\n');
+
+const cut = (shown, total, ...word) => shown < total ? note(`The first ${n(shown)} of ${plural(total, ...word)}.`) : null;
 
 // --- the sections ----------------------------------------------------------
 
@@ -140,7 +158,7 @@ function showNow(o) {
 function problem(p) {
   const fresh = p.now && p.count === 1;
   const when = fresh ? (since(p.time) < 60 ? [] : ['for ', ago(p.time)]) : [ago(p.time), ' ago', p.count > 1 ? `, ${n(p.count)} times` : ''];
-  return el('li', {},
+  return el('li', { 'data-key': p.url || p.what },
     el('p', {}, el('strong', { class: 'kind' }, p.now ? 'Now' : 'Was'), ' ', p.url ? link(p.url, name(p.what)) : name(p.what),
       when.length ? el('span', { class: 'from' }, when) : null),
     p.remedy ? el('p', { class: 'remedy' }, '→ ', name(p.remedy)) : null);
@@ -153,7 +171,7 @@ function showProblems(o) {
   fill(body('problems'), past.length ? el('ul', { class: 'problems' }, past.slice(0, 20).map(problem)) : note(now.length ? 'None but what stands above.' : 'None since the monitor was started.'));
   $('unknown').hidden = o.unknown.length === 0;
   fill(body('unknown'), note('The credentials do not show this; none of it is counted as zero.'),
-    el('ul', { class: 'plain' }, o.unknown.map(u => el('li', {}, name(u.what), el('span', { class: 'from' }, 'would show with: ', name(u.permission))))));
+    el('ul', { class: 'plain' }, o.unknown.map(u => el('li', { 'data-key': u.what }, name(u.what), el('span', { class: 'from' }, 'would show with: ', name(u.permission))))));
 }
 
 function showRunning(o) {
@@ -165,7 +183,7 @@ function showRunning(o) {
         ['Runner', j => name(j.runner)],
         ['By', j => [j.actor ? name(j.actor) : '–', j.branch ? el('span', { class: 'from' }, name(j.branch)) : null]],
         ['For', j => j.since ? ago(j.since) : unknown(), true],
-      ], r.jobs), cut(r.jobs.length, r.total, 'job')]);
+      ], r.jobs, jobKey), cut(r.jobs.length, r.total, 'job')]);
 }
 
 function showQueue(o) {
@@ -176,7 +194,7 @@ function showQueue(o) {
         ['Job', job],
         ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), j.stuck ? el('strong', { class: 'stuck' }, '✕ no runner has these') : null]],
         ['For', j => ago(j.since), true],
-      ], q.jobs), cut(q.jobs.length, q.total, 'job')]);
+      ], q.jobs, jobKey), cut(q.jobs.length, q.total, 'job')]);
 }
 
 const windowName = () => document.querySelector('input[name=window]:checked').value;
@@ -189,9 +207,10 @@ function showJobs(o) {
   const whole = o.history_since && Date.parse(o.history_since) > Date.parse(series.start);
   const total = series.repositories.reduce((sum, r) => sum + r.total, 0);
   fill(body('jobs'),
-    whole ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
-    o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
-    o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null,
+    notes(
+      whole ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
+      o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
+      o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null),
     total ? chart(series, w) : none(o, `No job has ended in ${words[w]}.`),
     total ? chartTable(series, w) : null,
     busy.length ? table(`Jobs by repository in ${words[w]}`, [
@@ -202,7 +221,7 @@ function showJobs(o) {
       ['Cancelled', r => n(r.jobs[w].cancelled + r.jobs[w].other), true],
       ['Running', r => r.last_seen ? n(r.running) : unknown(), true],
       ['Waiting', r => r.last_seen ? n(r.queued) : unknown(), true],
-    ], busy) : null);
+    ], busy, r => r.name) : null);
 }
 
 function percentiles(o, w) {
@@ -218,7 +237,7 @@ function showDurations(o) {
     ['95 % within', ([, p]) => duration(p.p95), true],
     ['99 % within', ([, p]) => duration(p.p99), true],
     ['Longest', ([, p]) => duration(p.max), true],
-  ], rows) : none(o, `No job has ended in ${words[w]}.`));
+  ], rows, ([what]) => what) : none(o, `No job has ended in ${words[w]}.`));
 }
 
 function showSavings(o) {
@@ -231,7 +250,7 @@ function showSavings(o) {
       ['Price a minute', l => '$' + l.usd_per_minute, true],
       ['Minutes', l => n(l.minutes), true],
       ['Price', l => usd(l.hosted_usd), true],
-    ], s.lines) : null,
+    ], s.lines, l => l.sku) : null,
     note(`This is ${s.note}. `, link(s.prices_source, `GitHub’s prices of ${day(s.prices_of)}`), '.'));
 }
 
@@ -239,7 +258,7 @@ function workflows(o, id, caption, list, empty, columns) {
   fill(body(id), list.length ? table(caption, [
     ['Workflow', x => [name(x.workflow || '–'), el('span', { class: 'from' }, name(x.repository))]],
     ...columns,
-  ], list.slice(0, 10)) : none(o, empty));
+  ], list.slice(0, 10), workflowKey) : none(o, empty));
 }
 
 function showWorkflows(o) {
@@ -266,7 +285,7 @@ function showMemory(o) {
         ['Highest', j => bytes(j.max_bytes), true],
         ['CPU, half within', j => j.cpu_seconds === undefined ? unknown() : duration(j.cpu_seconds), true],
         ['Killed for memory', j => j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
-      ], m.highest)]);
+      ], m.highest, workflowKey)]);
 }
 
 const marks = { busy: '▶', idle: '●', offline: '○' };
@@ -284,7 +303,7 @@ function showRunners(o) {
       ['▶ busy', g => n(g.busy), true],
       ['● idle', g => n(g.idle), true],
       ['○ offline', g => n(g.offline), true],
-    ], o.groups) : null,
+    ], o.groups, g => g.name) : null,
     r.total === 0 ? note('There is no runner. ', el('code', {}, 'docker compose up -d'), ' starts one.')
       : el('details', {},
         el('summary', {}, `All ${plural(r.total, 'runner')}`),
@@ -296,7 +315,7 @@ function showRunners(o) {
           ['Version', x => x.version ? name(x.version) : unknown()],
           ['Labels', x => el('span', { class: 'labels' }, x.labels.map(l => el('bdi', { class: 'label' }, l)))],
           ['Job', x => x.job ? job(x.job) : '–'],
-        ], r.list),
+        ], r.list, x => x.name),
         cut(r.list.length, r.total, 'runner')));
 }
 
@@ -314,7 +333,7 @@ function showVersions(o) {
       ['Version', x => [name(x.version), x.version === v.latest ? el('span', { class: 'from' }, 'the newest') : null]],
       ['Runners', x => n(x.runners), true],
       ['Refused in', left, true],
-    ], v.in_use),
+    ], v.in_use, x => x.version),
     v?.latest ? note(`GitHub’s newest is ${v.latest}. It refuses versions some weeks after the next one: rebuild the image.`) : null);
 }
 
