@@ -170,6 +170,80 @@ func TestRowsKeepTheirJobs(t *testing.T) {
 	expect(t, "unfolded", ask[bool](b, `document.querySelector('#runners details').open`), true)
 }
 
+// What is known in part, or of long ago, is not shown as if it were whole and new.
+func TestPartlyUnknown(t *testing.T) {
+	o := quiet()
+	o.Running.UnknownRepositories, o.Queue.UnknownRepositories = 1, 2
+	o.Runners.StaleSince = ptr(madeAt.Add(-3 * time.Minute))
+	ran(o, "acme/coach", 3)
+	o.Repositories = append(o.Repositories,
+		monitor.Repository{Name: "acme/denied"},
+		monitor.Repository{Name: "acme/old", LastSeen: ptr(madeAt.Add(-2 * time.Hour)), Stale: true, Running: 1},
+		monitor.Repository{Name: "acme/quiet", LastSeen: ptr(madeAt)})
+	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 1, DatesUnknown: true}, {Version: "2.335.1", Runners: 1}}
+	m := newMade(t, o)
+	b := newBrowser(t)
+	call(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"})
+	for _, width := range []int64{360, 768, 1280} {
+		b.open(m.url, width, "light")
+		b.noOverlap(fmt.Sprint("partly unknown, ", width))
+		b.keep(fmt.Sprint("partly-unknown-", width))
+	}
+	got := ask[map[string]string](b, tiles)
+	for tile, want := range map[string]string{
+		"Runners online": "2 | 0 busy, 2 idle | old: read at 14:02", "Offline": "0 | of 2 runners | old: read at 14:02",
+		"Jobs running": "0 | 1 repository unknown", "Jobs waiting": "0 | 2 repositories unknown", "Longest wait": "– | 2 repositories unknown",
+		"Hosted price": "$0.00 | 0 minutes of the week | 1 repository unknown",
+	} {
+		expect(t, tile, got[tile], want)
+	}
+	expect(t, "marked bad", ask[[]string](b, `[...document.querySelectorAll('.tile.bad dt')].map(e => e.textContent)`), []string{"Runners online", "Offline"})
+	for part, want := range map[string]string{
+		"running": "1 repository is unknown", "queue": "2 repositories are unknown", "jobs": "1 repository is unknown", "runners": "The list is old: it cannot be read since 24/11/2026, 14:07:00",
+	} {
+		if text := ask[string](b, `document.querySelector('#`+part+` .notes')?.textContent ?? ''`); !strings.Contains(text, want) {
+			t.Errorf("%s: %q, want %q", part, text, want)
+		}
+	}
+	rows := ask[map[string][][]string](b, tables)
+	expect(t, "repositories", rows["Jobs by repository in the last day"], [][]string{
+		{"acme/coach", "4", "3", "0", "1", "0", "0"},
+		{"acme/denied | never seen", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
+		{"acme/old | last seen at 12:10", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
+	})
+	expect(t, "versions", rows["Versions of the official runner in use"], [][]string{{"2.336.0", "1", "unknown"}, {"2.335.1", "1", "–"}})
+	expect(t, "title", ask[string](b, `document.title`), "0+ running, 0+ waiting – acme")
+}
+
+// A monitor that has just begun has not yet seen most of a large organization:
+// the table does not list them all.
+func TestManyUnknown(t *testing.T) {
+	o := quiet()
+	o.Running.UnknownRepositories = 90
+	ran(o, "acme/coach", 3)
+	for i := range 90 {
+		o.Repositories = append(o.Repositories, monitor.Repository{Name: fmt.Sprint("acme/unseen-", i)})
+	}
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	expect(t, "rows", len(ask[map[string][][]string](b, tables)["Jobs by repository in the last day"]), 21)
+	expect(t, "the rest", ask[bool](b, `document.querySelector('#jobs').textContent.includes('The first 21 of 91 repositories.')`), true)
+}
+
+// When no runner is online at all, labels are not what is wrong.
+func TestNoRunnerOnline(t *testing.T) {
+	o := quiet()
+	o.Runners.Totals = monitor.Totals{Total: 2, Offline: 2}
+	o.Queue.Total, o.Queue.Stuck, o.Queue.OldestSince = 1, ptr(1), ptr(madeAt.Add(-time.Minute))
+	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: "acme/coach", Job: "build"}, Since: *o.Queue.OldestSince, Labels: []string{"self-hosted"}, Stuck: ptr(true)}}
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 360, "dark")
+	expect(t, "tile", ask[map[string]string](b, tiles)["Jobs waiting"], "1 | no runner is online")
+	expect(t, "row", ask[map[string][][]string](b, tables)["Jobs that wait for a runner, the oldest first"], [][]string{{"build | acme/coach", "self-hosted | ✕ no runner is online", "60 s"}})
+}
+
 // No two steps of the chart have the same name, in any zone, the hour that comes
 // twice when the clocks go back included.
 func TestStepsHaveNames(t *testing.T) {
@@ -251,4 +325,15 @@ func TestCannotShow(t *testing.T) {
 	next.Organization = "another"
 	m.set(next)
 	b.until("the next answer", `document.querySelector('#organization').textContent === 'of another' && document.querySelector('#alert').textContent === ''`)
+}
+
+// What is neither a success nor a failure is not all called cancelled.
+func TestOtherResults(t *testing.T) {
+	o := quiet()
+	ran(o, "acme/coach", 3) // one of them is of another kind
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	expect(t, "columns", ask[[]string](b, `[...document.querySelectorAll('#jobs > div > table thead th')].map(th => th.textContent)`),
+		[]string{"Repository", "Jobs", "✓ succeeded", "✕ failed", "Cancelled, other", "Running", "Waiting"})
 }

@@ -94,6 +94,7 @@ const since = time => (Date.parse(overview.generated_at) - Date.parse(time)) / 1
 const clock = time => new Date(time).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
 const day = time => new Date(time).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const exact = time => new Date(time).toLocaleString('en-GB');
+const moment = time => day(time) === day(overview.generated_at) ? clock(time) : exact(time);
 
 const ago = time => el('time', { datetime: time, title: exact(time) }, duration(since(time)));
 const name = text => el('bdi', { class: 'name' }, text);
@@ -104,9 +105,16 @@ const note = (...text) => el('p', { class: 'note' }, ...text.flat());
 // empty, so that nothing below changes its place.
 const notes = (...list) => el('div', { class: 'notes' }, ...list);
 
-// none says that there was nothing, if that can be known: as long as no
+const repositories = count => plural(count, 'repository', 'repositories');
+
+// unseen tells of a running or a queue how many repositories it leaves out.
+const unseen = part => part?.unknown_repositories ? `${repositories(part.unknown_repositories)} unknown` : '';
+const unseenNote = (part, what) => part?.unknown_repositories
+  ? note(`${repositories(part.unknown_repositories)} ${part.unknown_repositories === 1 ? 'is' : 'are'} `, unknown(), `, not to be seen or not lately: ${what}.`) : null;
+
+// none says that there was nothing, as far as that can be known: as long as no
 // repository has been seen, it cannot.
-const none = (o, text) => note(o.running ? text : [unknown(), ': no repository’s jobs could be seen yet.']);
+const none = (o, text) => note(o.running ? text + (o.running.unknown_repositories ? ', as far as repositories could be seen.' : '.') : [unknown(), ': no repository’s jobs could be seen yet.']);
 
 // link leads to GitHub, and to nothing else. One that leads elsewhere is another
 // link: it does not inherit the focus.
@@ -138,20 +146,23 @@ const cut = (shown, total, ...word) => shown < total ? note(`The first ${n(shown
 
 // --- the sections ----------------------------------------------------------
 
-function tile(label, value, remark, mark) {
-  return el('div', { class: mark ? `tile ${mark}` : 'tile' }, el('dt', {}, label), el('dd', {}, value), remark ? el('dd', { class: 'remark' }, remark) : null);
+function tile(label, value, remarks = [], bad = false) {
+  return el('div', { class: bad ? 'tile bad' : 'tile' }, el('dt', {}, label), el('dd', {}, value), remarks.filter(Boolean).map(remark => el('dd', { class: 'remark' }, remark)));
 }
 
+const online = o => o.runners ? o.runners.idle + o.runners.busy : undefined;
+
 function showNow(o) {
-  const r = o.runners, q = o.queue;
-  const online = r ? r.idle + r.busy : 0;
+  const r = o.runners, q = o.queue, week = o.savings.week;
+  const old = r?.stale_since ? `old: read at ${moment(r.as_of)}` : '';
+  const stuck = !q?.stuck ? '' : online(o) === 0 ? 'no runner is online' : `${n(q.stuck)} that no runner can take`;
   fill($('now'), el('dl', { class: 'tiles' },
-    tile('Runners online', r ? n(online) : unknown(), r ? `${n(r.busy)} busy, ${n(r.idle)} idle` : '', r && online === 0 ? 'bad' : ''),
-    tile('Offline', r ? n(r.offline) : unknown(), r ? `of ${plural(r.total, 'runner')}` : ''),
-    tile('Jobs running', o.running ? n(o.running.total) : unknown()),
-    tile('Jobs waiting', q ? n(q.total) : unknown(), q?.stuck ? `${n(q.stuck)} that no runner can take` : '', q?.stuck ? 'bad' : ''),
-    tile('Longest wait', q ? (q.oldest_since ? duration(since(q.oldest_since)) : '–') : unknown()),
-    tile('Hosted price of the week', o.running || o.savings.week.minutes ? usd(o.savings.week.hosted_usd) : unknown(), o.running ? plural(o.savings.week.minutes, 'minute') : ''),
+    tile('Runners online', r ? n(online(o)) : unknown(), [r ? `${n(r.busy)} busy, ${n(r.idle)} idle` : '', old], old || online(o) === 0),
+    tile('Offline', r ? n(r.offline) : unknown(), [r ? `of ${plural(r.total, 'runner')}` : '', old], old),
+    tile('Jobs running', o.running ? n(o.running.total) : unknown(), [unseen(o.running)]),
+    tile('Jobs waiting', q ? n(q.total) : unknown(), [stuck, unseen(q)], stuck),
+    tile('Longest wait', q ? (q.oldest_since ? duration(since(q.oldest_since)) : '–') : unknown(), [unseen(q)]),
+    tile('Hosted price', o.running || week.minutes ? usd(week.hosted_usd) : unknown(), [o.running || week.minutes ? `${plural(week.minutes, 'minute')} of the week` : '', unseen(o.running)]),
   ));
 }
 
@@ -176,8 +187,8 @@ function showProblems(o) {
 
 function showRunning(o) {
   const r = o.running;
-  fill(body('running'), !r ? none(o)
-    : r.total === 0 ? note('No job runs. A job comes here when its ', el('code', {}, 'runs-on'), ' asks for labels of these runners.')
+  fill(body('running'), notes(unseenNote(r, 'what runs there is missing here')), !r ? none(o)
+    : r.total === 0 ? note(r.unknown_repositories ? 'No job is known to run.' : 'No job runs.', ' A job comes here when its ', el('code', {}, 'runs-on'), ' asks for labels of these runners.')
       : [table('Jobs that run now, the oldest first', [
         ['Job', job],
         ['Runner', j => name(j.runner)],
@@ -188,11 +199,12 @@ function showRunning(o) {
 
 function showQueue(o) {
   const q = o.queue;
-  fill(body('queue'), !q ? none(o)
-    : q.total === 0 ? note('Nothing waits.')
+  const stuck = online(o) === 0 ? '✕ no runner is online' : '✕ no runner has these';
+  fill(body('queue'), notes(unseenNote(q, 'what waits there is missing here')), !q ? none(o)
+    : q.total === 0 ? note(q.unknown_repositories ? 'Nothing is known to wait.' : 'Nothing waits.')
       : [table('Jobs that wait for a runner, the oldest first', [
         ['Job', job],
-        ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), j.stuck ? el('strong', { class: 'stuck' }, '✕ no runner has these') : null]],
+        ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), j.stuck ? el('strong', { class: 'stuck' }, stuck) : null]],
         ['For', j => ago(j.since), true],
       ], q.jobs, jobKey), cut(q.jobs.length, q.total, 'job')]);
 }
@@ -200,28 +212,42 @@ function showQueue(o) {
 const windowName = () => document.querySelector('input[name=window]:checked').value;
 const words = { hour: 'the last hour', day: 'the last day', week: 'the last week' };
 
+// dark tells that a repository's runs are not seen, or not lately. What it has had
+// done before stays known.
+const dark = r => r.stale || !r.last_seen;
+const MOST_DARK = 20; // a monitor that has just begun has not seen most yet
+
+function repositoryTable(o, w) {
+  const seen = o.repositories.filter(r => r.jobs[w].total || !dark(r) && (r.running || r.queued))
+    .sort((a, b) => b.jobs[w].total - a.jobs[w].total || b.running + b.queued - a.running - a.queued);
+  const rest = o.repositories.filter(r => dark(r) && !r.jobs[w].total);
+  const rows = [...seen, ...rest.slice(0, MOST_DARK)];
+  if (!rows.length) return [];
+  const done = count => r => dark(r) && !r.jobs[w].total ? unknown() : count(r.jobs[w]);
+  const now = count => r => dark(r) ? unknown() : n(count(r));
+  return [table(`Jobs by repository in ${words[w]}`, [
+    ['Repository', r => [name(r.name), dark(r) ? el('span', { class: 'from' }, r.last_seen ? `last seen at ${moment(r.last_seen)}` : 'never seen') : null]],
+    ['Jobs', done(j => n(j.total)), true],
+    ['✓ succeeded', done(j => n(j.succeeded)), true],
+    ['✕ failed', done(j => j.failed ? el('strong', { class: 'failed' }, n(j.failed)) : '0'), true],
+    ['Cancelled, other', done(j => n(j.cancelled + j.other)), true],
+    ['Running', now(r => r.running), true],
+    ['Waiting', now(r => r.queued), true],
+  ], rows, r => r.name), cut(rows.length, seen.length + rest.length, 'repository', 'repositories')];
+}
+
 function showJobs(o) {
   const w = windowName(), series = o.series[w];
-  const busy = o.repositories.filter(r => r.jobs[w].total || r.running || r.queued)
-    .sort((a, b) => b.jobs[w].total - a.jobs[w].total || b.running + b.queued - a.running - a.queued);
-  const whole = o.history_since && Date.parse(o.history_since) > Date.parse(series.start);
+  const partly = o.history_since && Date.parse(o.history_since) > Date.parse(series.start);
   const total = series.repositories.reduce((sum, r) => sum + r.total, 0);
   fill(body('jobs'),
     notes(
-      whole ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
+      partly ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
       o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
-      o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null),
-    total ? chart(series, w) : none(o, `No job has ended in ${words[w]}.`),
-    total ? chartTable(series, w) : null,
-    busy.length ? table(`Jobs by repository in ${words[w]}`, [
-      ['Repository', r => name(r.name)],
-      ['Jobs', r => n(r.jobs[w].total), true],
-      ['✓ succeeded', r => n(r.jobs[w].succeeded), true],
-      ['✕ failed', r => r.jobs[w].failed ? el('strong', { class: 'failed' }, n(r.jobs[w].failed)) : '0', true],
-      ['Cancelled', r => n(r.jobs[w].cancelled + r.jobs[w].other), true],
-      ['Running', r => r.last_seen ? n(r.running) : unknown(), true],
-      ['Waiting', r => r.last_seen ? n(r.queued) : unknown(), true],
-    ], busy, r => r.name) : null);
+      o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null,
+      unseenNote(o.running, 'what ended there lately is in no number here')),
+    total ? [chart(series, w), chartTable(series)] : none(o, `No job has ended in ${words[w]}`),
+    repositoryTable(o, w));
 }
 
 function percentiles(o, w) {
@@ -237,14 +263,14 @@ function showDurations(o) {
     ['95 % within', ([, p]) => duration(p.p95), true],
     ['99 % within', ([, p]) => duration(p.p99), true],
     ['Longest', ([, p]) => duration(p.max), true],
-  ], rows, ([what]) => what) : none(o, `No job has ended in ${words[w]}.`));
+  ], rows, ([what]) => what) : none(o, `No job has ended in ${words[w]}`));
 }
 
 function showSavings(o) {
   const s = o.savings, saved = s[windowName()];
   fill(body('savings'),
     !saved.minutes && !o.running ? none(o) : el('p', { class: 'figure' }, el('strong', {}, usd(saved.hosted_usd)), ` for ${plural(saved.minutes, 'minute')} in ${words[windowName()]}`,
-      saved.free_minutes ? `, of which ${n(saved.free_minutes)} would have been free` : ''),
+      saved.free_minutes ? `, of which ${n(saved.free_minutes)} would have been free` : '', unseen(o.running) ? `; ${unseen(o.running)}` : ''),
     s.lines.length ? table('The minutes of the week by the line of the price list', [
       ['Hosted runner', l => name(l.name)],
       ['Price a minute', l => '$' + l.usd_per_minute, true],
@@ -262,12 +288,12 @@ function workflows(o, id, caption, list, empty, columns) {
 }
 
 function showWorkflows(o) {
-  workflows(o, 'slowest', 'The slowest workflows of the week', o.slowest_workflows, 'No job has ended in the last week.', [
+  workflows(o, 'slowest', 'The slowest workflows of the week', o.slowest_workflows, 'No job has ended in the last week', [
     ['Jobs', x => n(x.jobs.total), true],
     ['Half within', x => duration(x.execution.p50), true],
     ['95 % within', x => duration(x.execution.p95), true],
   ]);
-  workflows(o, 'failing', 'The most failing workflows of the week', o.most_failing_workflows, 'No job has failed in the last week.', [
+  workflows(o, 'failing', 'The most failing workflows of the week', o.most_failing_workflows, 'No job has failed in the last week', [
     ['Failed', x => n(x.jobs.failed), true],
     ['Of', x => n(x.jobs.total), true],
     ['Share', x => `${Math.round(100 * x.jobs.failed / x.jobs.total)} %`, true],
@@ -297,6 +323,7 @@ function showRunners(o) {
     return;
   }
   fill(body('runners'),
+    notes(r.stale_since ? note('The list is old: it cannot be read since ', el('time', { datetime: r.stale_since }, exact(r.stale_since)), '.') : null),
     o.groups?.length ? table('Runner groups', [
       ['Group', g => name(g.name)],
       ['Admits', g => (g.visibility || 'unknown') + (g.allows_public ? ', public ones too' : '')],
@@ -320,7 +347,7 @@ function showRunners(o) {
 }
 
 function left(v) {
-  if (v.days_left === undefined) return '–';
+  if (v.days_left === undefined) return v.dates_unknown ? unknown() : '–';
   if (v.days_left < 0) return el('strong', { class: 'failed' }, '✕ refused');
   const text = plural(v.days_left, 'day');
   return v.days_left <= 7 ? el('strong', { class: 'failed' }, `! ${text}`) : text;
@@ -447,7 +474,8 @@ function show() {
   const o = overview;
   if (!o) return;
   fill($('organization'), 'of ', name(o.organization));
-  document.title = `${o.running ? n(o.running.total) : '?'} running, ${o.queue ? n(o.queue.total) : '?'} waiting – ${o.organization}`;
+  const count = part => part ? n(part.total) + (part.unknown_repositories ? '+' : '') : '?';
+  document.title = `${count(o.running)} running, ${count(o.queue)} waiting – ${o.organization}`;
   for (const part of [showNow, showProblems, showRunning, showQueue, showJobs, showDurations, showSavings, showWorkflows, showMemory, showRunners, showVersions, showGitHub]) {
     part(o);
   }
