@@ -287,6 +287,37 @@ func TestStepsHaveNames(t *testing.T) {
 	}
 }
 
+// The longest names that GitHub allows, in all places and at all widths, down to the
+// narrowest phone.
+func TestLongNames(t *testing.T) {
+	o := quiet()
+	long := strings.Repeat("organization", 3) + "/" + strings.Repeat("repository-", 9)
+	for i := range 8 {
+		ran(o, fmt.Sprint(long, i), 3)
+	}
+	o.Repositories = append(o.Repositories, monitor.Repository{Name: long + "unseen"})
+	o.Organization = strings.Repeat("organization", 3)
+	runs(o, strings.Repeat("integration ", 8), strings.Repeat("x", 200))
+	o.Running.Jobs[1].Branch, o.Running.Jobs[1].Actor = strings.Repeat("feature/", 30), strings.Repeat("m", 39)
+	o.Queue.Total, o.Queue.OldestSince = 1, ptr(madeAt.Add(-30*24*time.Hour))
+	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: long, Job: "build"}, Since: *o.Queue.OldestSince, Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Stuck: ptr(true)}}
+	o.Runners.Totals = monitor.Totals{Total: 12345, Busy: 12000, Idle: 345}
+	o.Runners.List = []monitor.Runner{{Name: strings.Repeat("runner-", 9), State: "busy", Group: strings.Repeat("group ", 20), Version: "2.336.0", Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Job: &o.Running.Jobs[0].JobRef}}
+	o.Groups = []monitor.Group{{Name: strings.Repeat("group", 20), Visibility: "selected", AllowsPublic: true, Totals: o.Runners.Totals}}
+	o.Savings.Week = monitor.Saved{Minutes: 12345678, HostedUSD: 98765.43}
+	o.Savings.Lines = []monitor.SavingsLine{{SKU: "linux", Name: "Linux 2-core", USDPerMinute: 0.006, Saved: o.Savings.Week}}
+	o.Problems = []monitor.Problem{{Time: madeAt.Add(-time.Hour), What: strings.Repeat("wrong", 80), Remedy: strings.Repeat("mend ", 60), Count: 1234, Now: true, URL: "https://github.com/"}}
+	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 12345, DatesUnknown: true}}
+	m := newMade(t, o)
+	b := newBrowser(t)
+	for _, width := range []int64{320, 360, 704, 705, 768, 1280} {
+		b.open(m.url, width, "dark")
+		ask[bool](b, `document.querySelectorAll('details').forEach(d => d.open = true), true`)
+		b.noOverlap(fmt.Sprint("long, ", width))
+		b.keep(fmt.Sprint("long-", width))
+	}
+}
+
 // Who comes back to the page after a while waits for the answer, and is told of
 // nothing that has not happened.
 func TestComesBack(t *testing.T) {

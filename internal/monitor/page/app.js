@@ -69,7 +69,12 @@ function fill(element, ...children) {
 const number = new Intl.NumberFormat('en');
 const n = value => number.format(value);
 const plural = (count, word, more = word + 's') => `${n(count)} ${count === 1 ? word : more}`;
-const usd = value => '$' + new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+
+// usd leaves the cents of a thousand dollars out.
+function usd(value) {
+  const cents = value < 1000 ? 2 : 0;
+  return '$' + new Intl.NumberFormat('en', { minimumFractionDigits: cents, maximumFractionDigits: cents }).format(value);
+}
 
 function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
@@ -133,7 +138,7 @@ function job(j) {
 function table(caption, columns, rows, key) {
   return el('table', { role: 'table' },
     el('caption', { class: 'hidden' }, caption),
-    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, columns.map(([title, , numeric]) => el('th', { scope: 'col', role: 'columnheader', class: numeric ? 'number' : null }, title)))),
+    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, columns.map(([title, , numeric]) => el('th', { scope: 'col', role: 'columnheader', class: numeric ? 'number' : null }, el('div', {}, title))))),
     el('tbody', { role: 'rowgroup' }, rows.map(row => el('tr', { role: 'row', 'data-key': key(row) }, columns.map(([title, cell, numeric], i) =>
       el(i === 0 ? 'th' : 'td', { scope: i === 0 ? 'row' : null, role: i === 0 ? 'rowheader' : 'cell', class: numeric ? 'number' : null, 'data-title': title }, el('div', {}, [cell(row)].flat()))))))
   );
