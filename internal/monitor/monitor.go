@@ -83,6 +83,33 @@ type Monitor struct {
 	built    *built
 }
 
+// collected is what is known of GitHub now.
+type collected struct {
+	repositories map[string]*repository // by owner/name
+	listsDue     time.Time
+	datesDue     time.Time
+	denied       map[string]Unknown // by what was asked
+
+	groups    []register.Group // nil: unknown
+	runners   []register.Runner
+	runnersAt time.Time // when the list was last read whole; zero: never
+	list      runnerList
+	systems   map[string]system // of runners, by name
+	offers    map[string]*offer // sets of labels that runners have
+
+	latest   string
+	versions map[string]*versionDates
+
+	pending map[int64]*pendingRun
+	skipped int // runs that were never looked into
+
+	stepped     time.Time // when the collector last was alive
+	lastSuccess time.Time
+	failing     error // of the last call
+	failed      int   // calls in a row
+	pause       time.Time
+}
+
 // NewTransport is what the requests to GitHub have to go through, with a budget of
 // calls in each hour; next carries them.
 func NewTransport(next http.RoundTripper, callsPerHour int) *Transport {
