@@ -3,6 +3,7 @@ package register
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -143,6 +144,6 @@ func (d Deprecation) First() *time.Time {
 // server does not know the call.
 func (c *Client) Deprecation(ctx context.Context, version string) (Deprecation, error) {
 	var out Deprecation
-	_, err := c.do(ctx, http.MethodGet, c.runners()+"/deprecations/"+version, nil, &out)
+	_, err := c.do(ctx, http.MethodGet, c.runners()+"/deprecations/"+url.PathEscape(version), nil, &out)
 	return out, err
 }

@@ -174,40 +174,49 @@ func list[T any](ctx context.Context, c *Client, path, key string) iter.Seq2[T, 
 				return
 			}
 			seen[next] = true
-			elements, following, err := page[T](ctx, c, next, key)
+			p, err := page[T](ctx, c, next, key)
 			if err != nil {
 				var none T
 				yield(none, err)
 				return
 			}
-			for _, element := range elements {
+			for _, element := range p.List {
 				if !yield(element, nil) {
 					return
 				}
 			}
-			next = following
+			next = p.Next
 		}
 	}
 }
 
-func page[T any](ctx context.Context, c *Client, path, key string) (elements []T, next string, err error) {
+// Page is one page of a list. Who reads a long one page by page can do other
+// things in between, and go on at a page that failed.
+type Page[T any] struct {
+	List  []T
+	Total int    // of the whole list, where GitHub tells it
+	Next  string // what to ask for the next page with, "" after the last
+}
+
+func page[T any](ctx context.Context, c *Client, path, key string) (p Page[T], err error) {
 	var body json.RawMessage
 	a, err := c.do(ctx, http.MethodGet, path, nil, &body)
 	if err != nil {
-		return nil, "", err
+		return p, err
 	}
 	if key != "" {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(body, &object) != nil {
-			return nil, "", malformed(http.MethodGet, path, a)
+			return p, malformed(http.MethodGet, path, a)
 		}
 		body = object[key]
+		_ = json.Unmarshal(object["total_count"], &p.Total)
 	}
-	if json.Unmarshal(body, &elements) != nil {
-		return nil, "", malformed(http.MethodGet, path, a)
+	if json.Unmarshal(body, &p.List) != nil {
+		return p, malformed(http.MethodGet, path, a)
 	}
-	next, err = c.nextPage(a.header.Get("Link"))
-	return elements, next, err
+	p.Next, err = c.nextPage(a.header.Get("Link"))
+	return p, err
 }
 
 // nextPage returns the path of the page that a Link header calls next, "" if

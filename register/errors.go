@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -16,6 +17,12 @@ var (
 	ErrConfiguration = errors.New("the configuration is wrong")     // exit code 78
 	ErrUnreachable   = errors.New("GitHub could not be reached")    // exit code 69
 	ErrNotFound      = errors.New("GitHub has no such thing")       // part of a caller's logic
+
+	// ErrBarred are good credentials that are not let in: single sign-on, a list of
+	// addresses, a suspended App. No permission would change it.
+	ErrBarred error = &special{ErrCredentials.Error(), ErrCredentials}
+	// ErrHidden is the target itself, which does not exist or cannot be seen: a 404.
+	ErrHidden error = &special{ErrConfiguration.Error(), ErrConfiguration}
 
 	errBusy     = errors.New("GitHub says it is running a job") // 422 of a DELETE
 	errLimited  = &special{"GitHub limits the calls", ErrUnreachable}
@@ -34,12 +41,13 @@ func (s *special) Unwrap() error { return s.kind }
 // Error is a call that did not succeed: GitHub's refusal, or no answer at all.
 type Error struct {
 	Method, Path string
-	Status       int    // 0: there was no answer
-	Message      string // GitHub's, made printable, or what went wrong on the way
-	RequestID    string // X-GitHub-Request-Id: what GitHub's support asks for
-	Tries        int    // how many attempts failed before this was given up; 0: it was final at once
-	Remedy       string // what to do
-	Kind         error  // one of the Err…
+	Status       int           // 0: there was no answer
+	Message      string        // GitHub's, made printable, or what went wrong on the way
+	RequestID    string        // X-GitHub-Request-Id: what GitHub's support asks for
+	Tries        int           // how many attempts failed before this was given up; 0: it was final at once
+	Wait         time.Duration // that GitHub's limits ask for; 0: none
+	Remedy       string        // what to do
+	Kind         error         // one of the Err…
 }
 
 func (e *Error) Error() string {

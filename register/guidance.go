@@ -23,9 +23,12 @@ func (c *Client) refusal(ctx context.Context, method, path string, a *answer) er
 	case a.status == http.StatusUnauthorized:
 		e.Kind, e.Remedy = ErrCredentials, c.unauthorized(path, a)
 	case a.status == http.StatusForbidden, a.status == http.StatusNotFound && a.header.Get("X-GitHub-SSO") != "":
-		e.Kind, e.Remedy = ErrCredentials, c.forbidden(method, path, text, a)
+		e.Kind, e.Remedy = ErrBarred, barred(text, a)
+		if e.Remedy == "" {
+			e.Kind, e.Remedy = ErrCredentials, c.forbidden(method, path, a)
+		}
 	case a.status == http.StatusNotFound && c.isScopes(path):
-		e.Remedy = c.notFound(ctx, a)
+		e.Kind, e.Remedy = ErrHidden, c.notFound(ctx, a)
 	case a.status == http.StatusNotFound:
 		e.Kind = ErrNotFound
 	case a.status == http.StatusConflict:
@@ -112,8 +115,8 @@ func otherNeed(method, path string) (what, need string) {
 	return "", ""
 }
 
-// forbidden explains a 403.
-func (c *Client) forbidden(method, path, text string, a *answer) string {
+// barred explains a 403 that is not about a permission; "" for others.
+func barred(text string, a *answer) string {
 	if sso := a.header.Get("X-GitHub-SSO"); sso != "" {
 		if _, address, ok := strings.Cut(sso, "url="); ok {
 			return "the organization demands SAML single sign-on for this token: authorize it within one hour at " + printable(address)
@@ -129,6 +132,11 @@ func (c *Client) forbidden(method, path, text string, a *answer) string {
 	case strings.Contains(text, "user-agent"), strings.Contains(text, "administrative rules"):
 		return "something between this container and GitHub removes the User-Agent header: check HTTPS_PROXY"
 	}
+	return ""
+}
+
+// forbidden explains a 403 of who lacks a permission.
+func (c *Client) forbidden(method, path string, a *answer) string {
 	remedy := "the credentials may not manage the runners of the " + c.options.Scope.String() + ": needed is " + c.need() + c.scopes(a)
 	if what, need := otherNeed(method, path); need != "" {
 		remedy = "the credentials may not " + what + ": needed is " + need + c.scopes(a)

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,16 @@ type RepositoryInfo struct {
 // Repositories yields the organization's repositories that the credentials can
 // see, those last pushed to first; after an error it ends.
 func (c *Client) Repositories(ctx context.Context) iter.Seq2[RepositoryInfo, error] {
-	return list[RepositoryInfo](ctx, c, c.options.Scope.path()+"/repos?per_page=100&sort=pushed", "")
+	return list[RepositoryInfo](ctx, c, c.repositories(), "")
+}
+
+// RepositoriesPage is one page of them: the one that next names, or the first.
+func (c *Client) RepositoriesPage(ctx context.Context, next string) (Page[RepositoryInfo], error) {
+	return page[RepositoryInfo](ctx, c, cmp.Or(next, c.repositories()), "")
+}
+
+func (c *Client) repositories() string {
+	return c.options.Scope.path() + "/repos?per_page=100&sort=pushed"
 }
 
 // Repository asks for one repository, owner/name. One that does not exist or
@@ -52,7 +62,7 @@ func (c *Client) GroupRepositories(ctx context.Context, id int64) ([]RepositoryI
 // Run is a workflow run.
 type Run struct {
 	ID         int64     `json:"id"`
-	Name       string    `json:"name"` // the workflow's
+	Name       string    `json:"name"` // its run-name, or the workflow's name if it has none
 	Title      string    `json:"display_title"`
 	Event      string    `json:"event"`
 	Branch     string    `json:"head_branch"`
@@ -91,6 +101,15 @@ type Job struct {
 // ">=2026-01-02T15:04:05Z", or empty. GitHub shows at most 1,000 runs of a
 // filtered list.
 func (c *Client) Runs(ctx context.Context, repository, status, created string) iter.Seq2[Run, error] {
+	return list[Run](ctx, c, runsPath(repository, status, created), "workflow_runs")
+}
+
+// RunsPage is one page of them: the one that next names, or the first.
+func (c *Client) RunsPage(ctx context.Context, repository, status, created, next string) (Page[Run], error) {
+	return page[Run](ctx, c, cmp.Or(next, runsPath(repository, status, created)), "workflow_runs")
+}
+
+func runsPath(repository, status, created string) string {
 	query := url.Values{"per_page": {"100"}}
 	if status != "" {
 		query.Set("status", status)
@@ -98,12 +117,17 @@ func (c *Client) Runs(ctx context.Context, repository, status, created string) i
 	if created != "" {
 		query.Set("created", created)
 	}
-	return list[Run](ctx, c, "/repos/"+repository+"/actions/runs?"+query.Encode(), "workflow_runs")
+	return "/repos/" + repository + "/actions/runs?" + query.Encode()
 }
 
 // Jobs yields the jobs of a run's latest attempt; after an error it ends.
 func (c *Client) Jobs(ctx context.Context, repository string, run int64) iter.Seq2[Job, error] {
 	return list[Job](ctx, c, jobsPath(repository, run), "jobs")
+}
+
+// AllJobs yields the jobs of all of a run's attempts.
+func (c *Client) AllJobs(ctx context.Context, repository string, run int64) iter.Seq2[Job, error] {
+	return list[Job](ctx, c, jobsPath(repository, run)+"&filter=all", "jobs")
 }
 
 func jobsPath(repository string, run int64) string {
@@ -118,8 +142,8 @@ func (c *Client) JobQueued(ctx context.Context, repository string, run, runner i
 	if !isRepository(repository) {
 		return time.Time{}, fmt.Errorf("%w: %q is no repository", ErrConfiguration, printable(repository))
 	}
-	jobs, _, err := page[Job](Once(ctx), c, jobsPath(repository, run), "jobs")
-	for _, job := range jobs {
+	jobs, err := page[Job](Once(ctx), c, jobsPath(repository, run), "jobs")
+	for _, job := range jobs.List {
 		// Of the jobs that it has run in this run, the others have ended.
 		if job.RunnerID == runner && job.Status == "in_progress" {
 			return job.CreatedAt, nil

@@ -223,8 +223,9 @@ func (t *tries) failure(ctx context.Context, err error) error {
 		Status: t.last.status, Message: t.last.message, RequestID: t.last.requestID}
 	switch {
 	case t.last.limited:
-		e.Kind = errLimited
+		e.Kind, e.Wait = errLimited, secondaryWait
 		if t.last.named {
+			e.Wait = t.last.told
 			e.Message += fmt.Sprintf("; it asks to wait %s, longer than there is time", t.last.told.Round(time.Second))
 		}
 		e.Remedy = "start fewer runners at once, or give this fleet credentials of its own: limits are counted for each user and each App"

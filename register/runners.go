@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -66,6 +67,11 @@ func (c *Client) RegistrationToken(ctx context.Context) (secret.String, error) {
 // Runners yields all runners of the scope, page by page; after an error it ends.
 func (c *Client) Runners(ctx context.Context) iter.Seq2[Runner, error] {
 	return list[Runner](ctx, c, c.runners()+"?per_page=100", "runners")
+}
+
+// RunnersPage is one page of them: the one that next names, or the first.
+func (c *Client) RunnersPage(ctx context.Context, next string) (Page[Runner], error) {
+	return page[Runner](ctx, c, cmp.Or(next, c.runners()+"?per_page=100"), "runners")
 }
 
 // FindRunner returns the id of the runner of this name, 0 if there is none.
