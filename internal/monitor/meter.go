@@ -9,14 +9,19 @@ import (
 )
 
 // requestsPerCall is how many requests there may be for each call of the budget:
-// those that GitHub answers with 304 are free, and still requests.
-const requestsPerCall = 5
+// those that GitHub answers with 304 are free, and still requests. At 10,000 an
+// hour they are a fifth of what its secondary limits allow.
+const requestsPerCall = 10
 
 // margin is the part of the budget that stays unspent, for what cannot be foreseen.
 const margin = 0.05
 
+// farthestReset bounds a reset of GitHub's limit that is believed, which is never
+// more than an hour away: a wrong one would keep the last of the limit unused.
+const farthestReset = 48 * time.Hour
+
 // meter keeps the budget of calls. It is a bucket of tokens, of which a call takes
-// one and a 304 gives it back: a quarter of the hour's budget may be spent at
+// one and a 304 gives it back: a fifth of the hour's budget may be spent at
 // once, the rest comes back evenly, so that in no hour there are more calls than
 // the budget.
 type meter struct {
@@ -45,7 +50,7 @@ func newMeter(perHour int, now func() time.Time) *meter {
 	return m
 }
 
-func (m *meter) burst() float64 { return float64(m.perHour) / 4 }
+func (m *meter) burst() float64 { return float64(m.perHour) / 5 }
 
 // rate is how many calls come back in an hour.
 func (m *meter) rate() float64 { return float64(m.perHour)*(1-margin) - m.burst() }
@@ -100,8 +105,9 @@ func (m *meter) begin() bool {
 	return true
 }
 
-// end counts what has become of it; response is nil if nobody answered.
-func (m *meter) end(response *http.Response) {
+// end counts what has become of it; response is nil if nobody answered. foreign are
+// answers whose limit is not the one that the calls count against.
+func (m *meter) end(response *http.Response, foreign bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	minute := m.now().Unix() / 60
@@ -117,11 +123,15 @@ func (m *meter) end(response *http.Response) {
 		slot.calls++
 		m.total.calls++
 	}
-	if response == nil {
-		return
+	if response != nil && !foreign {
+		m.takeLimit(response.Header)
 	}
+}
+
+// takeLimit notes what GitHub tells of its own limit; the lock is held.
+func (m *meter) takeLimit(header http.Header) {
 	number := func(name string) (int, bool) {
-		n, err := strconv.Atoi(response.Header.Get(name))
+		n, err := strconv.Atoi(header.Get(name))
 		return n, err == nil
 	}
 	if n, ok := number("X-Ratelimit-Limit"); ok {
@@ -131,8 +141,10 @@ func (m *meter) end(response *http.Response) {
 		m.remaining = &n
 	}
 	if n, ok := number("X-Ratelimit-Reset"); ok {
-		at := time.Unix(int64(n), 0).UTC()
-		m.reset = &at
+		m.reset = nil
+		if at := time.Unix(int64(n), 0).UTC(); at.Sub(m.now()).Abs() < farthestReset {
+			m.reset = &at
+		}
 	}
 }
 
@@ -146,6 +158,12 @@ func (m *meter) lastHour() (calls, unchanged int) {
 		}
 	}
 	return calls, unchanged
+}
+
+// cost is what all requests since the start have taken of the budget, in calls.
+func (m *meter) cost() float64 {
+	calls, unchanged := m.totals()
+	return float64(calls) + float64(unchanged)/requestsPerCall
 }
 
 // totals are the calls since the start.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/virtuoso902/org-runner/register"
@@ -72,6 +73,12 @@ func ifChanged(ctx context.Context, t *tags) context.Context {
 	return context.WithValue(ctx, tagsKey{}, t)
 }
 
+type onceKey struct{}
+
+// once keeps the answers of a context's calls out of the cache: they are asked for
+// one time.
+func once(ctx context.Context) context.Context { return context.WithValue(ctx, onceKey{}, true) }
+
 // keep is called when the answer has been understood whole.
 func (t *tags) keep() { t.tag = t.fresh }
 
@@ -88,9 +95,9 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !t.meter.begin() {
 		return nil, &register.Error{Kind: errBudget, Message: "no call is left in this hour", Remedy: "give --calls-per-hour more"}
 	}
-	if request.Method != http.MethodGet {
+	if request.Method != http.MethodGet || request.Context().Value(onceKey{}) != nil {
 		response, err := t.next.RoundTrip(request)
-		t.meter.end(response)
+		t.meter.end(response, asApp(request))
 		return response, err
 	}
 	url := request.URL.String()
@@ -113,7 +120,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		request.Header.Set("If-None-Match", tag)
 	}
 	response, err := t.next.RoundTrip(request)
-	t.meter.end(response)
+	t.meter.end(response, asApp(request))
 	switch {
 	case err != nil:
 		return nil, err
@@ -142,6 +149,12 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	}
 	t.store(url, response.Header, data)
 	return response, nil
+}
+
+// asApp tells whether a request is one of the App itself, of which GitHub counts
+// apart from those of its installation.
+func asApp(request *http.Request) bool {
+	return strings.Contains(request.URL.Path, "/app/installations/") || strings.HasSuffix(request.URL.Path, "/installation")
 }
 
 // answer is the good answer of the last time under the header of a 304.

@@ -21,7 +21,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if status == 0 {
 		return nil, errors.New("connection refused")
 	}
-	header := http.Header{"X-Ratelimit-Limit": {"5000"}, "X-Ratelimit-Remaining": {"4000"}, "X-Ratelimit-Reset": {"1790000000"}}
+	header := http.Header{"X-Ratelimit-Limit": {"5000"}, "X-Ratelimit-Remaining": {"4000"}, "X-Ratelimit-Reset": {"1780003000"}}
 	if tag != "" {
 		header.Set("Etag", tag)
 		if r.Header.Get("If-None-Match") == tag {
@@ -65,10 +65,10 @@ func TestUnchangedIsFree(t *testing.T) {
 	if _, _, text, _ := get(t, transport, t.Context(), "/x"); text != body {
 		t.Errorf("the old answer: %s", text)
 	}
-	if b := transport.meter.budget(); *b.Limit != 5000 || *b.Remaining != 4000 || b.Reset.Unix() != 1_790_000_000 || b.LastHour != 2 || b.Unchanged != 2 {
+	if b := transport.meter.budget(); *b.Limit != 5000 || *b.Remaining != 4000 || b.Reset.Unix() != 1_780_003_000 || b.LastHour != 2 || b.Unchanged != 2 {
 		t.Errorf("%+v", b)
 	}
-	if spare, _ := transport.meter.spare(); spare != 23.0/25 {
+	if spare, _ := transport.meter.spare(); spare != 18.0/20 {
 		t.Errorf("spare %v", spare)
 	}
 }
@@ -153,7 +153,7 @@ func TestBudgetIsSpread(t *testing.T) {
 		if !m.begin() {
 			t.Fatal("the budget was used up")
 		}
-		m.end(&http.Response{StatusCode: 200})
+		m.end(&http.Response{StatusCode: 200}, false)
 		made = append(made, c.t)
 	}
 	from, most := 0, 0
@@ -173,7 +173,7 @@ func TestLeavesTheFleetItsCalls(t *testing.T) {
 	c := &clock{time.Unix(1_780_000_000, 0)}
 	m := newMeter(1000, c.now)
 	left := func(remaining string) {
-		m.end(&http.Response{StatusCode: 200, Header: http.Header{"X-Ratelimit-Limit": {"5000"}, "X-Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {"1780001000"}}})
+		m.end(&http.Response{StatusCode: 200, Header: http.Header{"X-Ratelimit-Limit": {"5000"}, "X-Ratelimit-Remaining": {remaining}, "X-Ratelimit-Reset": {"1780001000"}}}, false)
 	}
 	left("501")
 	if _, ok := m.allows(); !ok {
@@ -224,5 +224,32 @@ func TestNoAnswer(t *testing.T) {
 	}
 	if calls, _ := transport.meter.totals(); calls != 1 {
 		t.Errorf("%d calls", calls)
+	}
+}
+
+// A reset that cannot be true does not keep the last of the limit unused.
+func TestResetsAreBelievedInReason(t *testing.T) {
+	c := &clock{time.Unix(1_780_000_000, 0)}
+	for reset, allowed := range map[string]bool{"1780001000": false, "1780500000": true, "99999999999999": true, "1": true} {
+		m := newMeter(1000, c.now)
+		m.end(&http.Response{StatusCode: 200, Header: http.Header{"X-Ratelimit-Limit": {"5000"}, "X-Ratelimit-Remaining": {"1"}, "X-Ratelimit-Reset": {reset}}}, false)
+		if _, ok := m.allows(); ok != allowed || (m.budget().Reset != nil) == allowed {
+			t.Errorf("reset %s: allowed %t, shown %v", reset, ok, m.budget().Reset)
+		}
+	}
+}
+
+// What an App asks for itself is counted elsewhere at GitHub, and what is asked for
+// once does not push out of the cache what is asked for again.
+func TestForeignLimitsAndSingleCalls(t *testing.T) {
+	c := &clock{time.Unix(1_780_000_000, 0)}
+	transport := newTransport(answers(func(*http.Request) (int, string, string) { return 200, `"tag"`, "{}" }), newMeter(100, c.now))
+	for _, path := range []string{"/app/installations/7/access_tokens", "/orgs/acme/installation"} {
+		if _, _, _, err := get(t, transport, t.Context(), path); err != nil || transport.meter.budget().Limit != nil {
+			t.Errorf("%s: %v, limit %v", path, err, transport.meter.budget().Limit)
+		}
+	}
+	if _, _, _, err := get(t, transport, once(t.Context()), "/x"); err != nil || transport.meter.budget().Limit == nil || transport.cache["https://api.github.com/x"] != nil {
+		t.Errorf("%v, limit %v", err, transport.meter.budget().Limit)
 	}
 }
