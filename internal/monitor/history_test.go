@@ -128,7 +128,7 @@ func TestHistoryRefused(t *testing.T) {
 func TestHistoryCannotBeWritten(t *testing.T) {
 	m, _ := newStubbed(t, &stub{})
 	m.history.file.Close()
-	m.record(line(1, m.now(), "build"), &liveRun{counted: map[string]bool{}})
+	m.record(line(1, m.now(), "build"))
 	o := m.Overview()
 	if len(o.Problems) != 1 || o.Problems[0].Kind != "store" || !strings.Contains(o.Problems[0].Remedy, "--data") || o.Durations.Hour.Execution.Count != 1 {
 		t.Errorf("%+v", o.Problems)
@@ -156,7 +156,7 @@ func TestRecords(t *testing.T) {
 	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "unknown", RunID: 3})
 	add(records.Record{Job: "lost", RunID: 4, Result: "lost", Runner: "fleet-9", PeakMemory: ptr(int64(5 << 20))})
 	add(records.Record{Job: "bad", RunID: 4, PeakMemory: ptr(int64(-5))})
-	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}}, &liveRun{counted: map[string]bool{}})
+	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}})
 	pass(t, m, c, 15*time.Second)
 	memory := m.Overview().Memory
 	if memory == nil || memory.Jobs != 5 || memory.OOMKills != 2 || len(memory.Highest) != 3 {

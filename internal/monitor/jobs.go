@@ -3,11 +3,15 @@ package monitor
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"time"
 
 	"github.com/virtuoso902/org-runner/register"
 )
+
+// mostRunJobs bounds what is read of one run.
+const mostRunJobs = 1000
 
 // liveJob is a job of a run that has not ended; it may itself have.
 type liveJob struct {
@@ -20,55 +24,76 @@ type liveJob struct {
 	queued, started time.Time
 	ended           time.Time
 	system          system
+	sure            bool // the system is the runner's, and not guessed
 }
 
 // readJobs asks for the jobs of a run that has not ended.
 func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error {
-	now := m.now()
-	l.due = now.Add(m.stretched(jobsEvery))
-	jobs, err := m.jobs(ifChanged(ctx, &l.tags), r.name, l)
+	jobs, workflow, err := m.jobs(m.options.GitHub.Jobs(ifChanged(ctx, &l.tags), r.name, l.id), l)
+	l.due = m.now().Add(m.stretched(jobsEvery))
 	switch {
 	case errors.Is(err, errUnchanged):
 		return nil
-	case errors.Is(err, register.ErrNotFound): // somebody has deleted it
+	case l.isMissing(err):
 		m.change(func() { delete(r.live, l.id) })
-		return nil
+		return err
+	case errors.Is(err, register.ErrNotFound):
+		return err
 	case err != nil:
 		return m.denyRuns(r, err)
 	}
-	// Only the first page is compared, and there may be more.
-	if l.tags.keep(); len(jobs) > newest {
-		l.tags.forget()
-	}
 	m.change(func() {
-		l.jobs = jobs
+		l.jobs, l.workflow = jobs, workflow
 		for _, j := range jobs {
 			if f, ok := j.finished(); ok {
-				m.count(l, m.line(r.name, l, f))
+				m.countOnce(m.line(r.name, l, f), false)
 			}
 		}
 	})
+	// Only the first page is compared, and there may be more.
+	if l.tags.keep(); len(jobs) > 100 {
+		l.tags.forget()
+	}
 	return nil
 }
 
-// jobs asks for a run's jobs.
-func (m *Monitor) jobs(ctx context.Context, repository string, l *liveRun) (jobs []liveJob, err error) {
-	for j, err := range m.options.GitHub.Jobs(ctx, repository, l.id) {
-		if err != nil {
-			return nil, err
-		}
-		if len(jobs) == 10*newest {
-			break
-		}
-		jobs = append(jobs, m.liveJob(j))
-		if l.workflow == "" {
-			l.workflow = clean(j.Workflow)
-		}
+// isMissing tells whether GitHub has not found a run so often that it must have
+// been deleted.
+func (l *liveRun) isMissing(err error) bool {
+	if !errors.Is(err, register.ErrNotFound) {
+		l.missing = 0
+		return false
 	}
-	return jobs, nil
+	l.missing++
+	return l.missing >= mostMissing
 }
 
-func (m *Monitor) liveJob(j register.Job) liveJob {
+// jobs reads a run's jobs, and the name of its workflow: that of a run is what the
+// workflow has named this one run.
+func (m *Monitor) jobs(list iter.Seq2[register.Job, error], l *liveRun) (jobs []liveJob, workflow string, err error) {
+	before := make(map[int64]liveJob, len(l.jobs))
+	for _, j := range l.jobs {
+		before[j.id] = j
+	}
+	workflow = l.workflow
+	for j, err := range list {
+		if err != nil {
+			return nil, "", err
+		}
+		if len(jobs) == mostRunJobs {
+			break
+		}
+		jobs = append(jobs, m.liveJob(j, before[j.ID]))
+		if j.Workflow != "" {
+			workflow = clean(j.Workflow)
+		}
+	}
+	return jobs, workflow, nil
+}
+
+// liveJob describes a job. Of a runner that ended with its job the system stays
+// known from when it was seen.
+func (m *Monitor) liveJob(j register.Job, before liveJob) liveJob {
 	labels := cleanAll(j.Labels)
 	l := liveJob{id: j.ID, name: clean(j.Name), url: address(j.URL), status: j.Status, result: clean(j.Conclusion), labels: labels, runner: clean(j.RunnerName), queued: j.CreatedAt}
 	if j.StartedAt != nil {
@@ -77,34 +102,40 @@ func (m *Monitor) liveJob(j register.Job) liveJob {
 	if j.CompletedAt != nil {
 		l.ended = *j.CompletedAt
 	}
-	l.own = m.isOwn(j, labels)
-	if known, ok := m.systems[l.runner]; ok {
-		l.system = known
-	} else if o := m.offered(labels); o != nil {
-		l.system = o.system
-	} else {
-		l.system = systemOfLabels(labels)
+	l.own = m.isOwn(j, labels) || before.sure && before.runner == l.runner
+	l.system, l.sure = m.systems[l.runner]
+	switch {
+	case l.sure:
+	case before.sure && before.runner == l.runner:
+		l.system, l.sure = before.system, true
+	default:
+		l.system = m.systemFor(labels)
 	}
 	return l
 }
 
 // isOwn tells whether a job runs, or is to run, on a runner of the organization's
-// own. GitHub's standard runners have a group and names of their own; of its
-// larger ones only the group's name tells that nobody can.
+// own. GitHub's standard runners have a group and names of their own, and its
+// larger ones a group, which can be another one: then it is the names and labels
+// of the own runners that tell.
 func (m *Monitor) isOwn(j register.Job, labels []string) bool {
-	if j.RunnerName != "" {
-		return j.GroupName != "GitHub Actions" && !strings.HasPrefix(j.RunnerName, "GitHub Actions ")
-	}
-	if len(labels) != 1 {
-		return true
-	}
-	label := strings.ToLower(labels[0])
-	for _, prefix := range []string{"ubuntu-", "windows-", "macos-"} {
-		if strings.HasPrefix(label, prefix) {
-			return m.offered(labels) != nil
+	hosted := j.GroupName == "GitHub Actions" || j.GroupName == "Default Larger Runners" || strings.HasPrefix(j.RunnerName, "GitHub Actions ")
+	for _, label := range labels {
+		if strings.EqualFold(label, "self-hosted") {
+			return !hosted
 		}
 	}
-	return true
+	if j.RunnerName != "" {
+		_, listed := m.systems[clean(j.RunnerName)]
+		return !hosted && (listed || m.runnersAt.IsZero() || m.offered(labels) != nil)
+	}
+	return len(labels) != 1 || !isStandard(labels[0]) || m.offered(labels) != nil
+}
+
+// isStandard tells whether a label is one of GitHub's standard runners.
+func isStandard(label string) bool {
+	os, _, versioned := strings.Cut(strings.ToLower(label), "-")
+	return versioned && (os == "ubuntu" || os == "windows" || os == "macos")
 }
 
 // finished makes the line of a job that a runner of our own has finished.
@@ -119,33 +150,69 @@ func (j liveJob) finished() (jobLine, bool) {
 	return line, true
 }
 
-// readFinished looks into a run that has ended.
+// readFinished looks into a run that has ended. The jobs of an attempt that was run
+// again before it could be looked into are read with those of the last one.
 func (m *Monitor) readFinished(ctx context.Context, p *pendingRun) error {
-	jobs, err := m.jobs(ctx, p.repository, &p.liveRun)
-	if err != nil && !mayNot(err) && !errors.Is(err, register.ErrNotFound) {
-		p.since = m.now().Add(time.Minute)
+	read := m.options.GitHub.Jobs
+	if p.attempt > 1 && !m.history.has(p.id, p.attempt-1) {
+		read = m.options.GitHub.AllJobs
+	}
+	jobs, workflow, err := m.jobs(read(once(ctx), p.repository, p.id), &p.liveRun)
+	if err != nil {
+		p.since = m.now().Add(retryWait)
+		if p.isMissing(err) || mayNot(err) && !errors.Is(err, register.ErrNotFound) {
+			m.change(func() { delete(m.pending, p.id) }) // deleted, or not for us any more
+		}
 		return err
 	}
 	m.change(func() {
-		delete(m.pending, p.id)
-		if err != nil {
-			return // deleted, or not for us any more
-		}
-		line := runLine{Run: p.id, Attempt: p.attempt, Repository: p.repository, Workflow: p.workflow, Finished: p.ended.Unix(), Free: m.free(p.repository)}
-		for _, j := range jobs {
-			if f, ok := j.finished(); ok {
-				line.Jobs = append(line.Jobs, f)
-			}
-		}
-		m.record(line, &p.liveRun)
+		p.jobs, p.workflow = jobs, workflow
+		m.takeJobs(p)
 	})
 	return nil
 }
 
+// takeJobs takes in the jobs of a run that has ended; the state is locked. If one
+// of them has not, neither has the run: it waits for a person, or is run again.
+func (m *Monitor) takeJobs(p *pendingRun) {
+	delete(m.pending, p.id)
+	line := runLine{Run: p.id, Attempt: p.attempt, Repository: p.repository, Workflow: p.workflow, Finished: p.ended.Unix(), Free: m.free(p.repository)}
+	type key struct {
+		name    string
+		started int64
+	}
+	seen := map[key]bool{} // what an attempt did not run again is in it once more
+	for _, j := range p.jobs {
+		if j.status != "completed" {
+			m.putBack(p)
+			return
+		}
+		if f, ok := j.finished(); ok && !seen[key{f.Name, f.Started}] {
+			seen[key{f.Name, f.Started}] = true
+			line.Jobs = append(line.Jobs, f)
+		}
+	}
+	if p.taken && len(p.jobs) == 0 {
+		return
+	}
+	m.record(line)
+}
+
+// putBack makes a run a live one again; the state is locked.
+func (m *Monitor) putBack(p *pendingRun) {
+	r := m.repositories[p.repository]
+	if r == nil || r.live[p.id] != nil {
+		return
+	}
+	l := p.liveRun
+	l.due, l.older = m.now().Add(m.stretched(jobsEvery)), true
+	r.live[p.id] = &l
+}
+
 // record takes a finished run into the history; the state is locked.
-func (m *Monitor) record(line runLine, l *liveRun) {
+func (m *Monitor) record(line runLine) {
 	for _, f := range m.history.add(line, m.now()) {
-		m.count(l, f)
+		m.countOnce(f, true)
 	}
 	if m.history.err != nil {
 		m.problem("store", clean("the history cannot be written: "+m.history.err.Error()), "make room on the disk of "+m.options.Data+", or name another folder with --data", "")

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,104 +13,160 @@ import (
 type repository struct {
 	name    string
 	private *bool
+	named   time.Time // when it is asked for by itself; zero: it comes with the list
+	hidden  bool      // it is not known to be there
 	due     time.Time
 	changed time.Time // when something last happened
 	seen    time.Time // when GitHub last told of its runs
 	tags    tags
-	sweep   time.Time // when the older runs are due
-	more    bool      // there are older ones
+	more    bool // there are runs older than the newest page
+	mark    time.Time
+	gaps    []gap
+	sweep   sweep
 	live    map[int64]*liveRun
+
+	failing error // of the last call
+	failed  int   // calls in a row
+	pause   time.Time
 }
 
-// readLists reads the repositories and the groups.
-func (m *Monitor) readLists(ctx context.Context) error {
-	m.listsDue = m.now().Add(listsEvery)
-	err := m.readRepositories(ctx)
-	if err == nil && m.options.Kind != OfRepository {
-		err = m.readGroups(ctx)
+// repositoryList is the list of the organization's repositories.
+type repositoryList struct {
+	pages
+	found map[string]bool // on the pages so far
+}
+
+// listed tells whether GitHub lists the repositories. Those that are all named
+// need no list, which may be long, and of an enterprise's GitHub has none.
+func (m *Monitor) listed() bool {
+	isPattern := func(rule string) bool { return strings.Contains(rule, "*") }
+	return m.options.Kind == OfOrganization && (len(m.options.Repositories) == 0 || slices.ContainsFunc(m.options.Repositories, isPattern))
+}
+
+// nameRepositories begins with those that are named, where GitHub does not list
+// them.
+func (m *Monitor) nameRepositories() {
+	names := m.options.Repositories
+	switch {
+	case m.listed():
+		return
+	case m.options.Kind == OfRepository:
+		names = []string{m.options.Name}
 	}
+	for _, name := range names[:min(len(names), mostRepositories)] {
+		if !strings.Contains(name, "*") {
+			r := m.addRepository(name)
+			r.named, r.hidden = m.began, true
+		}
+	}
+	if len(m.repositories) == 0 {
+		m.denied["repositories"] = Unknown{"the repositories of the enterprise, which GitHub does not list", "their names in ALLOWED_REPOSITORIES"}
+	}
+}
+
+// addRepository begins to look at one; the state is locked.
+func (m *Monitor) addRepository(name string) *repository {
+	now := m.now()
+	r := &repository{name: name, due: now, mark: latest(m.marks[name], now.Add(-kept)), sweep: sweep{at: now.Add(-sweepEvery)}, live: map[int64]*liveRun{}}
+	m.repositories[name] = r
+	return r
+}
+
+// readRepository asks for one that is named.
+func (m *Monitor) readRepository(ctx context.Context, r *repository) error {
+	info, err := m.options.GitHub.Repository(ctx, r.name)
+	now := m.now()
+	if mayNot(err) {
+		r.named, r.hidden = now.Add(deniedWait), true
+		m.change(func() { clear(r.live); r.seen = time.Time{} })
+		return m.deny("rule "+r.name, Unknown{"the repository " + r.name, "access to it, or its name corrected"}, err)
+	}
+	r.named = now.Add(retryWait)
 	if err != nil {
-		m.listsDue = m.now().Add(time.Minute)
+		return err
+	}
+	r.named, r.hidden = now.Add(max(namedEvery, m.paced(listsShare, float64(len(m.repositories))))), false
+	m.allow("rule " + r.name)
+	m.change(func() { r.private = &info.Private })
+	return nil
+}
+
+// readRepositories reads one page of the list.
+func (m *Monitor) readRepositories(ctx context.Context) error {
+	l := &m.repositoryList
+	done, err := m.readPage(&l.pages, func(page string) (string, error) {
+		p, err := m.options.GitHub.RepositoriesPage(ctx, page)
+		if err != nil {
+			return "", err
+		}
+		if page == "" {
+			l.found = map[string]bool{}
+		}
+		m.change(func() { m.takeRepositories(p.List) })
+		if len(l.found) == mostRepositories {
+			return "", nil
+		}
+		return p.Next, nil
+	})
+	switch {
+	case mayNot(err):
+		l.restart(m.now().Add(deniedWait))
+		return m.deny("repositories", Unknown{"the repositories of " + m.options.Name, `the repository permission "Metadata" (read), or the scope repo`}, err)
+	case done:
+		m.allow("repositories")
+		m.change(m.dropRepositories)
 	}
 	return err
 }
 
-func (m *Monitor) readRepositories(ctx context.Context) error {
-	found := map[string]register.RepositoryInfo{}
-	switch {
-	case m.options.Kind == OfOrganization:
-		for info, err := range m.options.GitHub.Repositories(ctx) {
-			if err != nil {
-				return m.deny("repositories", Unknown{"the repositories of " + m.options.Name, `the repository permission "Metadata" (read), or the scope repo`}, err)
-			}
-			if len(found) < mostRepositories && !info.Archived && m.options.Allows(info.FullName) {
-				found[info.FullName] = info
-			}
-		}
-		m.allow("repositories")
-		for _, rule := range m.options.Repositories {
-			known := strings.Contains(rule, "*")
-			for name := range found {
-				known = known || strings.EqualFold(name, rule)
-			}
-			m.change(func() {
-				delete(m.denied, "rule "+rule)
-				if !known {
-					m.denied["rule "+rule] = Unknown{"the repository " + rule + " of ALLOWED_REPOSITORIES", "access to it, or its name corrected"}
-				}
-			})
-		}
-	case m.options.Kind == OfRepository:
-		found[m.options.Name] = register.RepositoryInfo{}
-	default:
-		for _, rule := range m.options.Repositories {
-			if !strings.Contains(rule, "*") {
-				found[rule] = register.RepositoryInfo{}
-			}
-		}
-		if len(found) == 0 {
-			m.change(func() {
-				m.denied["repositories"] = Unknown{"the repositories of the enterprise, which GitHub does not list", "their names in ALLOWED_REPOSITORIES"}
-			})
-		}
-	}
-	for name, info := range found {
-		if info.ID != 0 {
+// takeRepositories takes a page of them in; the state is locked.
+func (m *Monitor) takeRepositories(list []register.RepositoryInfo) {
+	found := m.repositoryList.found
+	for _, info := range list {
+		if info.Archived || !m.options.Allows(info.FullName) || len(found) == mostRepositories {
 			continue
 		}
-		info, err := m.options.GitHub.Repository(ctx, name)
-		if err != nil && !mayNot(err) {
-			return err
+		found[info.FullName] = true
+		r := m.repositories[info.FullName]
+		if r == nil {
+			r = m.addRepository(info.FullName)
 		}
-		found[name] = info // without an id: unknown whether it is private
+		r.private = &info.Private
 	}
-	now := m.now()
-	m.change(func() {
-		for name := range m.repositories {
-			if _, still := found[name]; !still {
-				delete(m.repositories, name)
-				delete(m.denied, "runs "+name)
-			}
+}
+
+// dropRepositories ends the look at those that are not there any more, and tells
+// which of the named ones are not; the state is locked.
+func (m *Monitor) dropRepositories() {
+	found := m.repositoryList.found
+	for name := range m.repositories {
+		if !found[name] {
+			delete(m.repositories, name)
+			delete(m.denied, "runs "+name)
 		}
-		for name, info := range found {
-			r := m.repositories[name]
-			if r == nil {
-				r = &repository{name: name, due: now, sweep: now, live: map[int64]*liveRun{}}
-				m.repositories[name] = r
-			}
-			if info.ID != 0 {
-				r.private = &info.Private
-			}
+	}
+	for _, rule := range m.options.Repositories {
+		known := strings.Contains(rule, "*")
+		for name := range found {
+			known = known || strings.EqualFold(name, rule)
 		}
-	})
-	return nil
+		delete(m.denied, "rule "+rule)
+		if !known {
+			m.denied["rule "+rule] = Unknown{"the repository " + rule + " of ALLOWED_REPOSITORIES", "access to it, or its name corrected"}
+		}
+	}
 }
 
 func (m *Monitor) readGroups(ctx context.Context) error {
 	groups, err := m.options.GitHub.Groups(ctx)
-	if err != nil {
+	m.groupsDue = m.now().Add(m.stretched(listsEvery))
+	switch {
+	case mayNot(err):
 		m.change(func() { m.groups = nil })
 		return m.deny("groups", Unknown{"the runner groups", m.mayReadRunners()}, err)
+	case err != nil:
+		m.groupsDue = m.now().Add(retryWait)
+		return err
 	}
 	m.allow("groups")
 	for i := range groups {

@@ -1,14 +1,13 @@
 package monitor
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
 )
 
-// gauges are the metrics. The counters begin with 0 at each start; what is found
-// of the time before is counted then.
+// gauges are the metrics. The counters begin with 0 at each start, and count what
+// ends from then on.
 type gauges struct {
 	runners, running, queued, oldest, stuck  *metrics.Family
 	jobs, queueTime, took, charged, usd      *metrics.Family
@@ -47,13 +46,8 @@ func (m *Monitor) makeMetrics() {
 	r.BeforeWrite(m.updateMetrics)
 }
 
-// count counts a finished job once; the state is locked.
-func (m *Monitor) count(l *liveRun, f finished) {
-	key := fmt.Sprint(f.started, f.name.Value())
-	if l.counted[key] {
-		return
-	}
-	l.counted[key] = true
+// count counts a finished job; the state is locked.
+func (m *Monitor) count(f finished) {
 	g, repository := &m.gauges, f.repository.Value()
 	g.jobs.Add(1, repository, f.workflow.Value(), f.result.Value())
 	took := time.Duration(max(f.ended-f.started, 0)) * time.Second

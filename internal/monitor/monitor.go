@@ -20,15 +20,18 @@ import (
 // GitHub is what the monitor asks of GitHub; *register.Client satisfies it. It
 // must send its requests through the monitor's Transport.
 type GitHub interface {
-	// Repositories yields those of the organization, the last pushed to first.
-	Repositories(ctx context.Context) iter.Seq2[register.RepositoryInfo, error]
+	// The pages are the ones that a page before names, or the first of the list.
+	// RepositoriesPage has the organization's, the last pushed to first.
+	RepositoriesPage(ctx context.Context, page string) (register.Page[register.RepositoryInfo], error)
 	Repository(ctx context.Context, name string) (register.RepositoryInfo, error)
 	Groups(ctx context.Context) ([]register.Group, error)
-	Runners(ctx context.Context) iter.Seq2[register.Runner, error]
-	// Runs yields a repository's runs, the newest first; empty: of any status, of any time.
-	Runs(ctx context.Context, repository, status, created string) iter.Seq2[register.Run, error]
+	RunnersPage(ctx context.Context, page string) (register.Page[register.Runner], error)
+	// RunsPage has a repository's runs, the newest first; empty: of any status, of any time.
+	RunsPage(ctx context.Context, repository, status, created, page string) (register.Page[register.Run], error)
 	// Jobs yields those of a run's latest attempt.
 	Jobs(ctx context.Context, repository string, run int64) iter.Seq2[register.Job, error]
+	// AllJobs yields those of all attempts.
+	AllJobs(ctx context.Context, repository string, run int64) iter.Seq2[register.Job, error]
 	Downloads(ctx context.Context) ([]register.Download, error)
 	Deprecation(ctx context.Context, version string) (register.Deprecation, error)
 }
@@ -85,15 +88,16 @@ type Monitor struct {
 
 // collected is what is known of GitHub now.
 type collected struct {
-	repositories map[string]*repository // by owner/name
-	listsDue     time.Time
-	datesDue     time.Time
-	denied       map[string]Unknown // by what was asked
+	repositories   map[string]*repository // by owner/name
+	repositoryList repositoryList
+	runnerList     runnerList
+	groupsDue      time.Time
+	latestDue      time.Time
+	denied         map[string]Unknown // by what was asked
 
 	groups    []register.Group // nil: unknown
 	runners   []register.Runner
-	runnersAt time.Time // when the list was last read whole; zero: never
-	list      runnerList
+	runnersAt time.Time         // when the list was last read whole; zero: never
 	systems   map[string]system // of runners, by name
 	offers    map[string]*offer // sets of labels that runners have
 
@@ -101,13 +105,16 @@ type collected struct {
 	versions map[string]*versionDates
 
 	pending map[int64]*pendingRun
-	skipped int // runs that were never looked into
+	skipped int                  // runs that were never looked into
+	counted map[jobKey]bool      // finished jobs that are counted; true: the history has it
+	marks   map[string]time.Time // by repository, up to when its runs were known at the start
 
-	stepped     time.Time // when the collector last was alive
-	lastSuccess time.Time
-	failing     error // of the last call
-	failed      int   // calls in a row
-	pause       time.Time
+	stepped      time.Time // when the collector last was alive
+	lastSuccess  time.Time
+	failing      error // what went wrong since then, nil if nothing did
+	failingSince time.Time
+	failed       int // calls in a row
+	pause        time.Time
 }
 
 // NewTransport is what the requests to GitHub have to go through, with a budget of
@@ -137,6 +144,9 @@ func New(o Options) (*Monitor, error) {
 		repositories: map[string]*repository{}, pending: map[int64]*pendingRun{}, systems: map[string]system{},
 		offers: map[string]*offer{}, versions: map[string]*versionDates{}, denied: map[string]Unknown{}, stepped: now,
 	}
+	m.countRecorded()
+	m.marks = h.marks()
+	m.nameRepositories()
 	m.records.path = o.Records
 	m.makeMetrics()
 	return m, nil
@@ -158,7 +168,6 @@ func (m *Monitor) change(f func()) {
 func (m *Monitor) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer m.endListing()
 	for {
 		select {
 		case <-timer.C:

@@ -72,7 +72,7 @@ func (m *Monitor) overview() *Overview {
 	o.HistorySince = &since
 	o.StaleSince, o.StaleReason = m.stale(now)
 	o.GitHub = m.meter.budget()
-	o.GitHub.SkippedRuns, o.GitHub.PendingRuns = m.skipped, len(m.pending)
+	o.GitHub.SkippedRuns, o.GitHub.PendingRuns = m.skipped, m.unread()
 	if !m.lastSuccess.IsZero() {
 		at := m.lastSuccess.UTC()
 		o.GitHub.LastSuccess = &at
@@ -99,7 +99,7 @@ func (m *Monitor) stale(now time.Time) (*time.Time, string) {
 	age := now.Sub(last)
 	at := last.UTC()
 	switch {
-	case m.failing != nil && (age > staleAfter || m.lastSuccess.IsZero()):
+	case m.failing != nil && (now.Sub(m.failingSince) > staleAfter || m.lastSuccess.IsZero()):
 		return &at, problemText(m.failing)
 	case now.Sub(m.stepped) > deadAfter:
 		return &at, "the monitor waits for an answer from GitHub"
@@ -344,7 +344,9 @@ func (m *Monitor) each(f func(finished)) {
 	fromLive := func(repository string, l *liveRun) {
 		for _, j := range l.jobs {
 			if line, ok := j.finished(); ok {
-				f(m.line(repository, l, line))
+				if job := m.line(repository, l, line); !m.isRecorded(job) {
+					f(job)
+				}
 			}
 		}
 	}
@@ -677,7 +679,7 @@ func (m *Monitor) describeProblems(o *Overview) {
 	}
 	for _, p := range m.problems {
 		v := *p
-		v.Now = m.failing != nil && p.Kind == "github" && p.What == problemText(m.failing)
+		v.Now = p.Kind == "github" && m.failsNow(p.What)
 		o.Problems = append(o.Problems, v)
 	}
 	sortBy(o.Problems, func(a, b Problem) int {

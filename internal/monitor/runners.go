@@ -2,24 +2,19 @@ package monitor
 
 import (
 	"context"
-	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/virtuoso902/org-runner/register"
 )
 
-// runnerList is the state of reading the list of runners, a page at a time.
+// runnerList is the list of runners while it is read.
 type runnerList struct {
-	done     time.Time // when it was last tried
-	began    time.Time
-	next     func() (register.Runner, error, bool)
-	stop     func()
-	reading  []register.Runner
-	seen     map[int64]bool
-	calls    int // the budget's and all requests when it began, then what it cost
-	requests int
+	pages
+	reading []register.Runner
+	seen    map[int64]bool
 }
 
 // offer is a set of labels, in lower case, and when a runner was last seen online
@@ -32,72 +27,45 @@ type offer struct {
 
 type versionDates struct {
 	register.Deprecation
-	due time.Time
+	unknown bool // GitHub does not tell them
+	due     time.Time
 }
 
-// runnersDue is when the list of runners is to be read, or read on: as often as
-// its share of the budget allows.
-func (m *Monitor) runnersDue(spare float64) time.Time {
-	if m.list.next != nil || m.list.done.IsZero() {
-		return m.began
-	}
-	share := runnersShare
-	switch {
-	case spare > 0.9:
-		share = spareShare
-	case spare < 0.25:
-		share = scarceShare
-	}
-	hours := max(float64(m.list.calls), float64(m.list.requests)/requestsPerCall) / (share * float64(m.meter.perHour))
-	return m.list.done.Add(max(runnersEvery, time.Duration(hours*float64(time.Hour))))
-}
-
-// readRunners reads the next page of the runners. The pages come one by one, so
-// that the queue is looked at between them; ctx is that of all pages.
+// readRunners reads the next page of the runners.
 func (m *Monitor) readRunners(ctx context.Context) error {
-	if m.list.next == nil {
-		ctx, cancel := context.WithTimeout(ctx, longestListing)
-		next, stop := iter.Pull2(m.options.GitHub.Runners(ctx))
-		calls, unchanged := m.meter.totals()
-		m.list.next, m.list.stop = next, func() { cancel(); stop() }
-		m.list.began, m.list.reading, m.list.seen = m.now(), nil, map[int64]bool{}
-		m.list.calls, m.list.requests = calls, calls+unchanged
-	}
-	for range newest {
-		r, err, ok := m.list.next()
-		if ok && err == nil {
-			// A runner that has come or gone meanwhile has moved others to another page.
-			if !m.list.seen[r.ID] {
-				m.list.seen[r.ID] = true
-				m.list.reading = append(m.list.reading, bounded(r))
-			}
-			continue
-		}
-		m.endListing()
-		m.list.done = m.now()
-		calls, unchanged := m.meter.totals()
-		m.list.calls, m.list.requests = calls-m.list.calls, calls+unchanged-m.list.requests
+	l := &m.runnerList
+	done, err := m.readPage(&l.pages, func(page string) (string, error) {
+		p, err := m.options.GitHub.RunnersPage(ctx, page)
 		if err != nil {
-			m.list.reading = nil
-			m.change(func() {
-				if mayNot(err) {
-					m.runners, m.runnersAt = nil, time.Time{}
-				}
-			})
-			return m.deny("runners", Unknown{"the runners", m.mayReadRunners()}, err)
+			return "", err
 		}
+		if page == "" {
+			l.reading, l.seen = nil, map[int64]bool{}
+		}
+		for _, r := range p.List {
+			// A runner that has come or gone meanwhile has moved others to another page.
+			if !l.seen[r.ID] {
+				l.seen[r.ID] = true
+				l.reading = append(l.reading, bounded(r))
+			}
+		}
+		return p.Next, nil
+	})
+	switch {
+	case mayNot(err):
+		l.restart(m.now().Add(deniedWait))
+		m.change(func() { m.runners, m.runnersAt = nil, time.Time{} })
+		return m.deny("runners", Unknown{"the runners", m.mayReadRunners()}, err)
+	case done:
 		m.allow("runners")
 		m.change(m.takeRunners)
-		return nil
 	}
-	return nil
+	return err
 }
 
-func (m *Monitor) endListing() {
-	if m.list.stop != nil {
-		m.list.stop()
-	}
-	m.list.next, m.list.stop, m.list.seen = nil, nil, nil
+// shareOfRunners is the part of the budget that the list of runners may take now.
+func (m *Monitor) shareOfRunners() float64 {
+	return max(mostShare*(m.spare()-scarce), leastShare)
 }
 
 // bounded is a runner whose names are bounded.
@@ -117,8 +85,9 @@ func bounded(r register.Runner) register.Runner {
 // takeRunners makes the list that has been read the present one; the state is
 // locked.
 func (m *Monitor) takeRunners() {
-	now := m.now()
-	m.runners, m.list.reading, m.runnersAt = m.list.reading, nil, now
+	now, l := m.now(), &m.runnerList
+	m.runners, m.runnersAt = l.reading, now
+	l.reading, l.seen = nil, nil
 	m.systems = make(map[string]system, len(m.runners))
 	inUse := map[string]bool{}
 	for _, r := range m.runners {
@@ -149,8 +118,7 @@ func (m *Monitor) takeRunners() {
 	maps.DeleteFunc(m.versions, func(v string, _ *versionDates) bool { return !inUse[v] })
 	for v := range inUse {
 		if m.versions[v] == nil {
-			m.versions[v] = &versionDates{}
-			m.datesDue = now
+			m.versions[v] = &versionDates{due: now}
 		}
 	}
 }
@@ -167,49 +135,68 @@ func labelKey(labels []register.Label) string {
 // lately is how long a set of labels counts as offered after a runner was seen
 // with it: one-job runners come and go, and of very many the list is seldom read.
 func (m *Monitor) lately() time.Duration {
-	return max(10*time.Minute, 3*m.runnersDue(0).Sub(m.list.done))
+	return max(10*time.Minute, 3*m.runnerList.took)
 }
 
-// offered is a set of labels that a runner lately had and that has all of these.
+// offered is a set of labels that a runner lately had and that has all of these;
+// nil if there is none.
 func (m *Monitor) offered(labels []string) *offer {
 	for _, o := range m.offers {
-		all := true
-		for _, l := range labels {
-			all = all && o.labels[strings.ToLower(l)]
-		}
-		if all {
+		if o.hasAll(labels) {
 			return o
 		}
 	}
 	return nil
 }
 
-// readDates asks for the newest runner and from when on GitHub refuses those in
-// use.
-func (m *Monitor) readDates(ctx context.Context) error {
-	m.datesDue = m.now().Add(datesEvery)
+func (o *offer) hasAll(labels []string) bool {
+	return !slices.ContainsFunc(labels, func(l string) bool { return !o.labels[strings.ToLower(l)] })
+}
+
+// systemFor is the system that a job with these labels gets: that of all runners
+// which have them, if it is the same, or what the labels say.
+func (m *Monitor) systemFor(labels []string) system {
+	var of *system
+	for _, o := range m.offers {
+		switch {
+		case !o.hasAll(labels):
+		case of == nil:
+			of = &o.system
+		case *of != o.system:
+			return systemOfLabels(labels)
+		}
+	}
+	if of == nil {
+		return systemOfLabels(labels)
+	}
+	return *of
+}
+
+// readLatest asks for the newest runner.
+func (m *Monitor) readLatest(ctx context.Context) error {
 	downloads, err := m.options.GitHub.Downloads(ctx)
 	if err != nil {
-		m.datesDue = m.now().Add(deniedWait)
+		m.latestDue = m.now().Add(deniedWait)
 		return m.deny("versions", Unknown{"the newest version of the runner", m.mayReadRunners()}, err)
 	}
+	m.latestDue = m.now().Add(datesEvery)
 	m.allow("versions")
 	for _, d := range downloads {
 		if d.OS == "linux" {
 			m.change(func() { m.latest = clean(d.Version()) })
 		}
 	}
-	now := m.now()
-	for version, dates := range m.versions {
-		if now.Before(dates.due) {
-			continue
-		}
-		d, err := m.options.GitHub.Deprecation(ctx, version)
-		if err != nil && !mayNot(err) {
-			m.datesDue = now.Add(deniedWait)
-			return err
-		}
-		m.change(func() { dates.Deprecation, dates.due = d, now.Add(datesEvery) })
-	}
 	return nil
+}
+
+// readDates asks from when on GitHub refuses a version in use.
+func (m *Monitor) readDates(ctx context.Context, version string, dates *versionDates) error {
+	d, err := m.options.GitHub.Deprecation(ctx, version)
+	if err != nil && !mayNot(err) {
+		dates.due = m.now().Add(deniedWait)
+		return err
+	}
+	dates.due = m.now().Add(datesEvery)
+	m.change(func() { dates.Deprecation, dates.unknown = d, err != nil })
+	return err
 }

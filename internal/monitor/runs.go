@@ -18,10 +18,11 @@ type liveRun struct {
 	actor    string
 	url      string
 	stamp    string // what GitHub told of its state
+	older    bool   // than the newest page of runs
+	missing  int    // how often in a row GitHub did not find its jobs
 	due      time.Time
 	tags     tags
 	jobs     []liveJob
-	counted  map[string]bool // finished jobs that the metrics have
 }
 
 // pendingRun is a finished run that is to be looked into.
@@ -29,91 +30,64 @@ type pendingRun struct {
 	repository string
 	liveRun
 	ended time.Time
-	since time.Time // when it was seen to have ended
+	since time.Time // when it was seen to have ended, or when to ask again
 	old   bool      // it had ended before the monitor began to look
+	taken bool      // for ended, since it is in no list any more
 }
 
 // readRuns asks for the newest runs of a repository. One unfiltered page tells
 // what waits, what runs and what has ended, and while nothing happens it is free.
-// Only what is older than the newest hundred and still waits or runs, and a run
-// that is run again, is not on it: that is looked for now and then.
+// What is older and still waits or runs is looked for now and then, and what has
+// happened between the page and the one before it when there is leisure.
 func (m *Monitor) readRuns(ctx context.Context, r *repository) error {
+	page, err := m.options.GitHub.RunsPage(ifChanged(ctx, &r.tags), r.name, "", "", "")
 	now := m.now()
-	var runs []register.Run
-	unchanged := false
-	for run, err := range m.options.GitHub.Runs(ifChanged(ctx, &r.tags), r.name, "", "") {
-		if unchanged = errors.Is(err, errUnchanged); unchanged {
-			break
-		}
-		if err != nil {
-			r.due = now.Add(time.Minute)
-			return m.denyRuns(r, err)
-		}
-		if runs = append(runs, run); len(runs) == newest {
-			break
-		}
-	}
-	if !unchanged {
+	switch {
+	case errors.Is(err, errUnchanged):
+		m.change(func() { r.seen = now })
+	case err != nil:
+		r.due = now.Add(retryWait)
+		return m.denyRuns(r, err)
+	default:
+		m.change(func() { m.takeRuns(r, page) })
 		r.tags.keep()
 	}
 	m.allow("runs " + r.name)
-	var rest map[int64]bool // runs that are not on the page
-	if !unchanged {
-		r.more = len(runs) == newest
-	}
-	if r.more && !now.Before(r.sweep) {
-		rest = map[int64]bool{}
-		for _, status := range []string{"queued", "in_progress"} {
-			for run, err := range m.options.GitHub.Runs(ctx, r.name, status, "") {
-				if err != nil {
-					r.due = now.Add(time.Minute)
-					return err
-				}
-				rest[run.ID] = true
-				runs = append(runs, run)
-			}
-		}
-		r.sweep = now.Add(sweepEvery)
-	}
-	m.change(func() { m.takeRuns(r, runs, rest, unchanged) })
-	wait := m.stretched(activeEvery)
-	if quiet := now.Sub(r.changed); len(r.live) == 0 && quiet > 10*time.Minute {
-		wait = m.seldom(min(max(quiet/20, quietEvery), quietestWait))
-	}
-	r.due = now.Add(wait)
+	r.due = now.Add(m.runsWait(r))
 	return nil
 }
 
-// takeRuns takes a page of runs in; the state is locked. rest, when it is not
-// nil, has all runs that have not ended.
-func (m *Monitor) takeRuns(r *repository, runs []register.Run, rest map[int64]bool, unchanged bool) {
+// runsWait is how long a repository's runs are not asked for. Where nothing
+// happens the answer is free, but all of those together are bounded too; the longer
+// it has been quiet, the longer one may wait.
+func (m *Monitor) runsWait(r *repository) time.Duration {
+	quiet := m.now().Sub(r.changed)
+	longest := m.paced(quietShare*requestsPerCall, float64(len(m.repositories)))
+	wait := m.seldom(min(max(quiet/20, quietEvery), max(longest, quietEvery)))
+	if len(r.live) > 0 || quiet < 10*time.Minute {
+		return min(wait, m.stretched(activeEvery))
+	}
+	return wait
+}
+
+// takeRuns takes the newest page of runs in; the state is locked.
+func (m *Monitor) takeRuns(r *repository, page register.Page[register.Run]) {
 	now := m.now()
-	r.seen = now
-	if !unchanged {
-		r.changed = now
+	r.seen, r.changed, r.more = now, now, page.Next != ""
+	for _, l := range r.live {
+		l.older = true
 	}
-	first := true
-	onPage := map[int64]bool{}
-	for _, run := range runs {
-		if first && !unchanged {
-			first = false
-			// A page that did not change for long is news when it is first read.
-			if run.UpdatedAt.Before(now.Add(-10 * time.Minute)) {
-				r.changed = run.UpdatedAt
-			}
+	for i, run := range page.List {
+		// A page that did not change for long is news when it is first read.
+		if i == 0 && run.UpdatedAt.Before(now.Add(-10*time.Minute)) {
+			r.changed = run.UpdatedAt
 		}
-		onPage[run.ID] = true
 		m.takeRun(r, run)
-	}
-	for id, l := range r.live {
-		switch {
-		case unchanged && rest == nil, onPage[id]:
-		case rest != nil && !rest[id]: // it must have ended
-			m.finish(r, l, now, false)
-		case rest == nil: // it is older than the page
-			r.sweep = now
+		if l := r.live[run.ID]; l != nil {
+			l.older = false
 		}
 	}
+	r.noteGap(page, now)
 }
 
 // takeRun takes one run in; the state is locked.
@@ -124,22 +98,7 @@ func (m *Monitor) takeRun(r *repository, run register.Run) {
 	case "requested", "pending": // it waits for another run or a person, not for a runner
 		return
 	case "completed":
-		if m.history.has(run.ID, run.Attempt) || run.UpdatedAt.Before(now.Add(-kept)) {
-			delete(r.live, run.ID)
-			return
-		}
-		old := l == nil && run.UpdatedAt.Before(m.began)
-		if l == nil {
-			l = newLive(run)
-		}
-		l.attempt = run.Attempt
-		switch run.Conclusion {
-		case "skipped", "action_required", "startup_failure": // no job has run
-			delete(r.live, run.ID)
-			m.record(runLine{Run: run.ID, Attempt: run.Attempt, Repository: r.name, Workflow: l.workflow, Finished: run.UpdatedAt.Unix()}, l)
-		default:
-			m.finish(r, l, run.UpdatedAt, old)
-		}
+		m.takeFinished(r, l, run)
 		return
 	}
 	stamp := fmt.Sprint(run.Status, run.Attempt, run.UpdatedAt.Unix())
@@ -152,9 +111,29 @@ func (m *Monitor) takeRun(r *repository, run register.Run) {
 	}
 }
 
+// takeFinished takes in one that has ended; l is what is known of it, if it was
+// seen before. The state is locked.
+func (m *Monitor) takeFinished(r *repository, l *liveRun, run register.Run) {
+	delete(r.live, run.ID)
+	switch run.Conclusion {
+	case "skipped", "action_required", "startup_failure": // no job has run, or not yet
+		return
+	}
+	// One that was created longer ago than anything is kept has changed in some other
+	// way than by running.
+	if m.history.has(run.ID, run.Attempt) || l == nil && run.CreatedAt.Before(m.now().Add(-kept)) {
+		return
+	}
+	old := l == nil && run.UpdatedAt.Before(m.began)
+	if l == nil {
+		l = newLive(run)
+	}
+	l.attempt = run.Attempt
+	m.finish(r, l, run.UpdatedAt, old)
+}
+
 func newLive(run register.Run) *liveRun {
-	return &liveRun{id: run.ID, attempt: run.Attempt, workflow: clean(run.Name), branch: clean(run.Branch), actor: clean(run.Actor.Login),
-		url: address(run.URL), counted: map[string]bool{}}
+	return &liveRun{id: run.ID, attempt: run.Attempt, workflow: clean(run.Name), branch: clean(run.Branch), actor: clean(run.Actor.Login), url: address(run.URL)}
 }
 
 // finish puts a run among those that are to be looked into a last time; the state

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -10,41 +9,56 @@ import (
 // to longestStretch times; answers that have not changed cost no budget.
 const (
 	activeEvery  = 20 * time.Second // a repository where something happens
-	quietEvery   = time.Minute      // one where nothing does, at first
-	quietestWait = 5 * time.Minute  // and in the end
+	quietEvery   = 45 * time.Second // one where nothing does; longer if there are many
 	jobsEvery    = 30 * time.Second // the jobs of a run in progress
 	runnersEvery = 30 * time.Second // the runners, if they are few
 	listsEvery   = 10 * time.Minute // repositories and groups
+	namedEvery   = time.Hour        // repositories that are named one by one
 	datesEvery   = 6 * time.Hour    // versions and their dates
-	sweepEvery   = time.Hour        // runs older than the newest hundred that wait or run
+	sweepEvery   = time.Hour        // runs older than the newest page that wait or run
+	sweepSoon    = 10 * time.Minute // the same when there are some
 	deniedWait   = 10 * time.Minute // what the credentials could not see
+	retryWait    = time.Minute      // what failed
 
 	longestStretch = 8
-	longestCall    = time.Minute
-	longestListing = 10 * time.Minute // of runners, of which a hundred take one call
-	firstPause     = 15 * time.Second // after a failure
-	longestPause   = 5 * time.Minute
+	longestCall    = 20 * time.Second
 
-	// runnersShare is the part of the budget that the list of runners may take, of
-	// which 10,000 are 100 calls; spareShare is it when nothing else wants the budget.
-	// When the budget runs low, the queue goes first: what runs where is known from
-	// the jobs as well.
-	runnersShare = 0.4
-	spareShare   = 0.8
-	scarceShare  = 0.2
+	// leastShare and mostShare are the parts of the budget that the list of runners may
+	// take, of which 10,000 are 100 calls. When the budget runs low, the queue goes
+	// first: what runs where is known from the jobs as well.
+	leastShare = 0.05
+	mostShare  = 0.8
+	listsShare = 0.1
+	// quietShare is the part of all requests that quiet repositories may take.
+	quietShare = 0.5
+	// leisure is how much of the burst is to be left for what can wait: what ended
+	// before the monitor began to look, and the next page of a long list at once.
+	leisure = 0.5
+	// scarce is when the budget has to be saved for the queue.
+	scarce = 0.2
 
 	mostRepositories = 2000
 	mostPending      = 2000 // finished runs that are still to be looked into
 	mostOffers       = 1000
 	mostVersions     = 30
-	newest           = 100 // runs on GitHub's first page
 )
 
-// task is one call to GitHub that is due at a time. The lowest rank goes first.
+// task is one call to GitHub that is due at a time. Of those that are, the one
+// that has been due for the longest time is next, so that none keeps the others
+// waiting.
 type task struct {
-	due  time.Time
-	rank int
-	do   func(context.Context) error
+	due        time.Time
+	later      bool   // only when nothing else is due
+	repository string // that it is about alone
+	do         func(context.Context) error
+}
+
+// before tells whether a task goes before another one.
+func (t task) before(other task, now time.Time) bool {
+	if !t.due.After(now) && !other.due.After(now) && t.later != other.later {
+		return other.later
+	}
+	return t.due.Before(other.due)
 }
 
 // step does what is due first and returns how long there is nothing to do.
@@ -58,80 +72,97 @@ func (m *Monitor) step(ctx context.Context) (wait time.Duration) {
 	if wait, ok := m.meter.allows(); !ok {
 		return wait
 	}
-	t := m.due(ctx, now)
+	t := m.due(now)
 	if left := t.due.Sub(now); left > 0 {
 		return min(left, 10*time.Second)
 	}
 	call, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
-	m.settle(ctx, t.do(call))
+	m.settle(ctx, t, t.do(call))
 	return 0
 }
 
-// settle takes the end of a call in. What fails for all makes a pause.
-func (m *Monitor) settle(ctx context.Context, err error) {
-	now := m.now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	switch {
-	case err == nil || errors.Is(err, errUnchanged):
-		m.lastSuccess, m.failing, m.failed = now, nil, 0
-	case errors.Is(err, errBudget):
-		m.pause = now.Add(firstPause)
-	case ctx.Err() != nil:
-	default:
-		m.failing = err
-		m.pause = now.Add(min(firstPause<<min(m.failed, 10), longestPause))
-		m.failed++
-		m.problem("github", problemText(err), remedyOf(err), "")
-	}
-}
-
-// due finds what is to be done next; a listing of the runners ends with ctx.
-func (m *Monitor) due(ctx context.Context, now time.Time) task {
+// due finds what is to be done next.
+func (m *Monitor) due(now time.Time) task {
 	best := task{due: now.Add(time.Hour)}
-	consider := func(due time.Time, rank int, do func(context.Context) error) {
-		overdue, bestOverdue := !due.After(now), !best.due.After(now)
-		switch {
-		case overdue && bestOverdue && rank != best.rank:
-			if rank > best.rank {
-				return
-			}
-		case !due.Before(best.due):
-			return
+	consider := func(t task) {
+		if t.before(best, now) {
+			best = t
 		}
-		best = task{due, rank, do}
 	}
-	spare, _ := m.meter.spare()
-	consider(m.listsDue, 0, m.readLists)
-	consider(m.runnersDue(spare), 1, func(context.Context) error { return m.readRunners(ctx) })
-	if m.runnersAt.After(m.began) {
-		consider(m.datesDue, 0, m.readDates)
+	if m.listed() {
+		consider(task{due: m.pageDue(&m.repositoryList.pages, listsShare, listsEvery), do: m.readRepositories})
 	}
+	if m.options.Kind != OfRepository {
+		consider(task{due: m.groupsDue, do: m.readGroups})
+	}
+	consider(task{due: m.pageDue(&m.runnerList.pages, m.shareOfRunners(), runnersEvery), do: m.readRunners})
+	if !m.runnersAt.IsZero() {
+		consider(task{due: m.latestDue, do: m.readLatest})
+		for version, dates := range m.versions {
+			consider(task{due: dates.due, do: func(ctx context.Context) error { return m.readDates(ctx, version, dates) }})
+		}
+	}
+	spare := m.spare()
 	for _, r := range m.repositories {
-		consider(r.due, 2, func(ctx context.Context) error { return m.readRuns(ctx, r) })
-		for _, l := range r.live {
-			consider(l.due, 2, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
-		}
+		m.dueOf(r, now, spare, consider)
 	}
 	for _, p := range m.pending {
-		// The newest first. What ended before we looked is for when there is budget to spare.
-		rank, due := 2, p.since
-		if p.old {
-			rank, due = 3, now.Add(-p.ended.Sub(now.Add(-kept)))
-			if spare < 0.5 {
-				due = now.Add(time.Minute)
+		t := task{due: p.since, repository: p.repository, do: func(ctx context.Context) error { return m.readFinished(ctx, p) }}
+		if p.old { // the newest first
+			t.due, t.later = now.Add(-p.ended.Sub(now.Add(-kept))), true
+			if spare < leisure {
+				continue
 			}
 		}
-		consider(due, rank, func(ctx context.Context) error { return m.readFinished(ctx, p) })
+		if r := m.repositories[p.repository]; r != nil {
+			t.due = latest(t.due, r.pause)
+		}
+		consider(t)
 	}
 	return best
 }
 
+// dueOf is what is to be asked of one repository; nothing while it is given time
+// to recover.
+func (m *Monitor) dueOf(r *repository, now time.Time, spare float64, consider func(task)) {
+	add := func(due time.Time, later bool, do func(context.Context) error) {
+		consider(task{due: latest(due, r.pause), later: later, repository: r.name, do: do})
+	}
+	if !r.named.IsZero() {
+		add(r.named, false, func(ctx context.Context) error { return m.readRepository(ctx, r) })
+	}
+	if r.hidden {
+		return
+	}
+	add(r.due, false, func(ctx context.Context) error { return m.readRuns(ctx, r) })
+	if r.more {
+		add(r.sweepDue(), false, func(ctx context.Context) error { return m.sweepRuns(ctx, r) })
+	}
+	if len(r.gaps) > 0 && spare >= leisure {
+		add(now, true, func(ctx context.Context) error { return m.readGap(ctx, r) })
+	}
+	for _, l := range r.live {
+		add(l.due, false, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// spare is what is left of calls and of requests, whichever is less: 0 to 1.
+func (m *Monitor) spare() float64 {
+	calls, requests := m.meter.spare()
+	return min(calls, requests)
+}
+
 // stretched makes a wait longer when the budget runs low.
 func (m *Monitor) stretched(d time.Duration) time.Duration {
-	calls, requests := m.meter.spare()
-	return stretch(d, min(calls, requests))
+	return stretch(d, m.spare())
 }
 
 // seldom makes a wait longer only when there are too many requests: for those that
@@ -144,3 +175,57 @@ func (m *Monitor) seldom(d time.Duration) time.Duration {
 func stretch(d time.Duration, spare float64) time.Duration {
 	return time.Duration(float64(d) * min(max(0.5/max(spare, 0.01), 1), longestStretch))
 }
+
+// paced is how long so many calls take at a share of the budget.
+func (m *Monitor) paced(share, calls float64) time.Duration {
+	return time.Duration(calls / (share * float64(m.meter.perHour)) * float64(time.Hour))
+}
+
+// pages is a list that is read a page at a time, within a share of the budget.
+type pages struct {
+	next    string        // the page to go on with; "": the first one
+	began   time.Time     // the present reading, or the last one
+	took    time.Duration // the last reading
+	at      time.Time     // when the last page was read
+	cost    float64       // of that, in calls
+	resting time.Time     // until then it is not asked for
+}
+
+// pageDue is when the next page of a list is to be read: when its share of the
+// budget has paid for the last one, or at once as long as there is leisure, the
+// first time as long as there is anything to spare. A new reading does not begin
+// before every has passed.
+func (m *Monitor) pageDue(p *pages, share float64, every time.Duration) time.Time {
+	due := p.at
+	spare := m.spare()
+	if spare <= scarce || spare <= leisure && p.took != 0 {
+		due = p.at.Add(m.paced(share, p.cost))
+	}
+	if p.next == "" {
+		due = latest(due, p.began.Add(every))
+	}
+	return latest(latest(due, p.resting), m.began)
+}
+
+// readPage reads one page of a list; read returns the next one, "" after the last,
+// and then done is true. A page that failed is read again, what came before it is
+// not.
+func (m *Monitor) readPage(p *pages, read func(page string) (next string, err error)) (done bool, err error) {
+	if p.next == "" {
+		p.began = m.now()
+	}
+	before := m.meter.cost()
+	next, err := read(p.next)
+	p.at, p.cost = m.now(), m.meter.cost()-before
+	if err != nil {
+		p.resting = p.at.Add(retryWait)
+		return false, err
+	}
+	if p.next = next; next == "" {
+		p.took = max(p.at.Sub(p.began), 1)
+	}
+	return next == "", nil
+}
+
+// restart begins a list anew after some time.
+func (p *pages) restart(resting time.Time) { *p = pages{resting: resting, took: p.took} }

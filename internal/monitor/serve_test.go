@@ -115,7 +115,7 @@ func TestHostileNames(t *testing.T) {
 			id++
 			run := register.Run{ID: id, Name: name, Title: name, Branch: name, Status: status, URL: "javascript:alert(1)", Attempt: 1, UpdatedAt: c.t}
 			run.Actor.Login = name
-			job := register.Job{ID: id, RunID: id, Name: name, Workflow: name, Branch: name, Status: status, URL: "javascript:alert(1)", Labels: []string{name, "x"}, CreatedAt: c.t, StartedAt: &c.t}
+			job := register.Job{ID: id, RunID: id, Name: name, Workflow: name, Branch: name, Status: status, URL: "javascript:alert(1)", Labels: []string{name, "self-hosted"}, CreatedAt: c.t, StartedAt: &c.t}
 			if status != "queued" {
 				job.RunnerName = "r" + name
 			}
@@ -195,7 +195,7 @@ func TestBoundedLists(t *testing.T) {
 			s.jobs[id] = []register.Job{job}
 		}
 	}
-	for i := range 500 {
+	for i := range 601 {
 		s.runners = append(s.runners, register.Runner{ID: int64(i + 1), Name: fmt.Sprint("runner-", i), Status: "online", Version: ptr(fmt.Sprint("2.", i)), Labels: []register.Label{{Name: fmt.Sprint("l", i)}}})
 	}
 	pass(t, m, c, 10*time.Minute)

@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,7 +73,7 @@ func (w *world) start(change ...func(*Options)) {
 	if w.m, err = New(o); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { w.m.endListing(); w.m.Close() })
+	w.t.Cleanup(func() { w.m.Close() })
 }
 
 // pass lets so much time pass; a call takes a tenth of a second of it.
@@ -108,8 +112,52 @@ type stub struct {
 	repositories []string
 	runners      []register.Runner
 	runs         map[string][]register.Run
-	jobs         map[int64][]register.Job
+	jobs         map[int64][]register.Job // of the latest attempt
+	earlier      map[int64][]register.Job // of those before
 	err          error
+	fail         func(ctx context.Context, call string) error // of one call, by what the asked has of it
+	spend        *meter                                       // that calls are taken from
+	asked        []string
+}
+
+// ask notes a call and says how it ends.
+func (s *stub) ask(ctx context.Context, parts ...any) error {
+	call := strings.TrimSpace(fmt.Sprintln(parts...))
+	s.asked = append(s.asked, call)
+	if s.spend != nil {
+		s.spend.begin()
+		s.spend.end(&http.Response{StatusCode: 200}, false)
+	}
+	if s.fail != nil {
+		if err := s.fail(ctx, call); err != nil {
+			return err
+		}
+	}
+	return s.err
+}
+
+// count is how many calls begin with a text.
+func (s *stub) count(prefix string) (n int) {
+	for _, call := range s.asked {
+		if strings.HasPrefix(call, prefix) {
+			n++
+		}
+	}
+	return n
+}
+
+// cut is one page of a list, of which a page is named by the place of its first.
+func cut[T any](list []T, page string, err error) (register.Page[T], error) {
+	if err != nil {
+		return register.Page[T]{}, err
+	}
+	at, _ := strconv.Atoi(page)
+	p := register.Page[T]{Total: len(list)}
+	if at = min(at, len(list)); len(list)-at > 100 {
+		p.Next = strconv.Itoa(at + 100)
+	}
+	p.List = list[at:min(at+100, len(list))]
+	return p, nil
 }
 
 func all[T any](list []T, err error) iter.Seq2[T, error] {
@@ -127,44 +175,63 @@ func all[T any](list []T, err error) iter.Seq2[T, error] {
 	}
 }
 
-func (s *stub) Repositories(context.Context) iter.Seq2[register.RepositoryInfo, error] {
+func (s *stub) RepositoriesPage(ctx context.Context, page string) (register.Page[register.RepositoryInfo], error) {
 	var list []register.RepositoryInfo
 	for i, name := range s.repositories {
 		list = append(list, register.RepositoryInfo{ID: int64(i + 1), FullName: name, Private: true})
 	}
-	return all(list, s.err)
+	return cut(list, page, s.ask(ctx, "repositories", page))
 }
 
-func (s *stub) Repository(_ context.Context, name string) (register.RepositoryInfo, error) {
-	return register.RepositoryInfo{ID: 1, FullName: name, Private: true}, s.err
+func (s *stub) Repository(ctx context.Context, name string) (register.RepositoryInfo, error) {
+	return register.RepositoryInfo{ID: 1, FullName: name, Private: true}, s.ask(ctx, "repository", name)
 }
 
-func (s *stub) Groups(context.Context) ([]register.Group, error) {
-	return []register.Group{{ID: 1, Name: "Default", Visibility: "all"}}, s.err
+func (s *stub) Groups(ctx context.Context) ([]register.Group, error) {
+	return []register.Group{{ID: 1, Name: "Default", Visibility: "all"}}, s.ask(ctx, "groups")
 }
 
-func (s *stub) Runners(context.Context) iter.Seq2[register.Runner, error] {
-	return all(s.runners, s.err)
+func (s *stub) RunnersPage(ctx context.Context, page string) (register.Page[register.Runner], error) {
+	return cut(s.runners, page, s.ask(ctx, "runners", page))
 }
 
-func (s *stub) Runs(_ context.Context, repository, status, _ string) iter.Seq2[register.Run, error] {
+// RunsPage knows what GitHub knows: filters, and that it shows 1,000 of a filtered
+// list.
+func (s *stub) RunsPage(ctx context.Context, repository, status, created, page string) (register.Page[register.Run], error) {
 	var list []register.Run
+	from, to, _ := strings.Cut(created, "..")
 	for _, r := range s.runs[repository] {
-		if status == "" || r.Status == status {
+		if r.CreatedAt.IsZero() {
+			r.CreatedAt = r.UpdatedAt
+		}
+		at := r.CreatedAt.UTC().Format(time.RFC3339)
+		if (status == "" || r.Status == status) && (created == "" || from <= at && at <= to) {
 			list = append(list, r)
 		}
 	}
-	return all(list, s.err)
+	shown := list
+	if status != "" || created != "" {
+		shown = list[:min(len(list), mostFiltered)]
+	}
+	p, err := cut(shown, page, s.ask(ctx, "runs", repository, status, created, page))
+	p.Total = len(list)
+	return p, err
 }
 
-func (s *stub) Jobs(_ context.Context, _ string, run int64) iter.Seq2[register.Job, error] {
-	return all(s.jobs[run], s.err)
+func (s *stub) Jobs(ctx context.Context, repository string, run int64) iter.Seq2[register.Job, error] {
+	return all(s.jobs[run], s.ask(ctx, "jobs", repository, run))
 }
 
-func (s *stub) Downloads(context.Context) ([]register.Download, error) { return nil, s.err }
+func (s *stub) AllJobs(ctx context.Context, repository string, run int64) iter.Seq2[register.Job, error] {
+	return all(slices.Concat(s.jobs[run], s.earlier[run]), s.ask(ctx, "all jobs", repository, run))
+}
 
-func (s *stub) Deprecation(context.Context, string) (register.Deprecation, error) {
-	return register.Deprecation{}, s.err
+func (s *stub) Downloads(ctx context.Context) ([]register.Download, error) {
+	return nil, s.ask(ctx, "downloads")
+}
+
+func (s *stub) Deprecation(ctx context.Context, version string) (register.Deprecation, error) {
+	return register.Deprecation{}, s.ask(ctx, "deprecation", version)
 }
 
 // newStubbed makes a monitor over a stub.
@@ -179,7 +246,7 @@ func newStubbed(t *testing.T, s *stub, change ...func(*Options)) (*Monitor, *clo
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { m.endListing(); m.Close() })
+	t.Cleanup(func() { m.Close() })
 	return m, c
 }
 
