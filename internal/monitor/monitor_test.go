@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -489,22 +488,5 @@ func TestTooManyRuns(t *testing.T) {
 	}
 	if len(m.pending) != mostPending || m.skipped != 10 || m.pending[1] != nil || m.pending[mostPending+10] == nil {
 		t.Errorf("%d pending, %d skipped", len(m.pending), m.skipped)
-	}
-}
-
-func TestMayNot(t *testing.T) {
-	for _, test := range []struct {
-		err  error
-		want bool
-	}{
-		{&register.Error{Status: 403, Kind: register.ErrCredentials}, true},
-		{&register.Error{Status: 404, Kind: register.ErrNotFound}, true},
-		{&register.Error{Status: 403, Kind: register.ErrUnreachable}, false}, // a rate limit
-		{&register.Error{Status: 401, Kind: register.ErrCredentials}, false},
-		{errors.New("else"), false},
-	} {
-		if mayNot(test.err) != test.want {
-			t.Errorf("%v: %t", test.err, !test.want)
-		}
 	}
 }

@@ -48,15 +48,24 @@ const (
 // waiting.
 type task struct {
 	due        time.Time
-	later      bool   // only when nothing else is due
+	rank       rank
 	repository string // that it is about alone
 	do         func(context.Context) error
 }
 
+// rank is what goes first of what is due.
+type rank int
+
+const (
+	sooner rank = iota - 1 // what is little, or its share of the budget has paid for
+	normal                 // everything else
+	later                  // what ended before the monitor began to look
+)
+
 // before tells whether a task goes before another one.
 func (t task) before(other task, now time.Time) bool {
-	if !t.due.After(now) && !other.due.After(now) && t.later != other.later {
-		return other.later
+	if !t.due.After(now) && !other.due.After(now) && t.rank != other.rank {
+		return t.rank < other.rank
 	}
 	return t.due.Before(other.due)
 }
@@ -91,12 +100,14 @@ func (m *Monitor) due(now time.Time) task {
 		}
 	}
 	if m.listed() {
-		consider(task{due: m.pageDue(&m.repositoryList.pages, listsShare, listsEvery), do: m.readRepositories})
+		due, _ := m.pageDue(&m.repositoryList.pages, listsShare, listsEvery)
+		consider(task{due: due, rank: sooner, do: m.readRepositories}) // 20 pages at most
 	}
 	if m.options.Kind != OfRepository {
-		consider(task{due: m.groupsDue, do: m.readGroups})
+		consider(task{due: m.groupsDue, rank: sooner, do: m.readGroups})
 	}
-	consider(task{due: m.pageDue(&m.runnerList.pages, m.shareOfRunners(), runnersEvery), do: m.readRunners})
+	due, rank := m.pageDue(&m.runnerList.pages, m.shareOfRunners(), runnersEvery)
+	consider(task{due: due, rank: rank, do: m.readRunners})
 	if !m.runnersAt.IsZero() {
 		consider(task{due: m.latestDue, do: m.readLatest})
 		for version, dates := range m.versions {
@@ -110,7 +121,7 @@ func (m *Monitor) due(now time.Time) task {
 	for _, p := range m.pending {
 		t := task{due: p.since, repository: p.repository, do: func(ctx context.Context) error { return m.readFinished(ctx, p) }}
 		if p.old { // the newest first
-			t.due, t.later = now.Add(-p.ended.Sub(now.Add(-kept))), true
+			t.due, t.rank = now.Add(-p.ended.Sub(now.Add(-kept))), later
 			if spare < leisure {
 				continue
 			}
@@ -126,24 +137,24 @@ func (m *Monitor) due(now time.Time) task {
 // dueOf is what is to be asked of one repository; nothing while it is given time
 // to recover.
 func (m *Monitor) dueOf(r *repository, now time.Time, spare float64, consider func(task)) {
-	add := func(due time.Time, later bool, do func(context.Context) error) {
-		consider(task{due: latest(due, r.pause), later: later, repository: r.name, do: do})
+	add := func(due time.Time, rank rank, do func(context.Context) error) {
+		consider(task{due: latest(due, r.pause), rank: rank, repository: r.name, do: do})
 	}
 	if !r.named.IsZero() {
-		add(r.named, false, func(ctx context.Context) error { return m.readRepository(ctx, r) })
+		add(r.named, normal, func(ctx context.Context) error { return m.readRepository(ctx, r) })
 	}
 	if r.hidden {
 		return
 	}
-	add(r.due, false, func(ctx context.Context) error { return m.readRuns(ctx, r) })
+	add(r.due, normal, func(ctx context.Context) error { return m.readRuns(ctx, r) })
 	if r.more {
-		add(r.sweepDue(), false, func(ctx context.Context) error { return m.sweepRuns(ctx, r) })
+		add(r.sweepDue(), normal, func(ctx context.Context) error { return m.sweepRuns(ctx, r) })
 	}
 	if len(r.gaps) > 0 && spare >= leisure {
-		add(now, true, func(ctx context.Context) error { return m.readGap(ctx, r) })
+		add(now, later, func(ctx context.Context) error { return m.readGap(ctx, r) })
 	}
 	for _, l := range r.live {
-		add(l.due, false, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
+		add(l.due, normal, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
 	}
 }
 
@@ -195,16 +206,16 @@ type pages struct {
 // budget has paid for the last one, or at once as long as there is leisure, the
 // first time as long as there is anything to spare. A new reading does not begin
 // before every has passed.
-func (m *Monitor) pageDue(p *pages, share float64, every time.Duration) time.Time {
-	due := p.at
+func (m *Monitor) pageDue(p *pages, share float64, every time.Duration) (due time.Time, rank rank) {
+	due = p.at
 	spare := m.spare()
 	if spare <= scarce || spare <= leisure && p.took != 0 {
-		due = p.at.Add(m.paced(share, p.cost))
+		due, rank = p.at.Add(m.paced(share, p.cost)), sooner
 	}
 	if p.next == "" {
 		due = latest(due, p.began.Add(every))
 	}
-	return latest(latest(due, p.resting), m.began)
+	return latest(latest(due, p.resting), m.began), rank
 }
 
 // readPage reads one page of a list; read returns the next one, "" after the last,

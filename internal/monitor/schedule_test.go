@@ -1,0 +1,116 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtuoso902/org-runner/register"
+)
+
+// newScarce makes a monitor over a stub of which every call takes one of a small
+// budget.
+func newScarce(t *testing.T, s *stub, perHour int) (*Monitor, *clock) {
+	m, c := newStubbed(t, s, func(o *Options) { o.Transport.meter.perHour = perHour })
+	m.meter.calls, m.meter.requests = m.meter.burst(), m.meter.burst()*requestsPerCall
+	s.spend = m.meter
+	return m, c
+}
+
+// While a long list of runners is read, the queue is looked at, and the list ends
+// all the same, however small the budget.
+func TestRunnersLeaveTheQueueItsTurn(t *testing.T) {
+	s := &stub{repositories: names(50, "acme/r%02d")}
+	for i := range 3000 {
+		s.runners = append(s.runners, register.Runner{ID: int64(i + 1), Name: fmt.Sprint("fleet-", i), Status: "online", Version: ptr("2.336.0")})
+	}
+	m, c := newScarce(t, s, 120)
+	failed := 0
+	s.fail = func(_ context.Context, call string) error {
+		if call == "runners 700" && failed < 3 {
+			failed++
+			return &register.Error{Status: 502, Kind: register.ErrUnreachable}
+		}
+		return nil
+	}
+	for range 10 {
+		if pass(t, m, c, time.Hour); !m.runnersAt.IsZero() {
+			break
+		}
+	}
+	if o := m.Overview(); o.Runners == nil || o.Runners.Total != 3000 {
+		t.Fatalf("runners %+v", o.Runners)
+	}
+	if n := s.count("runners 600"); n != 1 || failed != 3 {
+		t.Errorf("a page was read %d times because the next one failed %d times", n, failed)
+	}
+	row, longest := 0, 0
+	for _, call := range s.asked[30:] { // the first ones are those that there is a burst for
+		if row++; !strings.HasPrefix(call, "runners") {
+			row = 0
+		}
+		longest = max(longest, row)
+	}
+	if longest > 2 {
+		t.Errorf("%d pages of runners in a row", longest)
+	}
+}
+
+// With few calls and many repositories each has its turn, and the lists take a
+// small part.
+func TestFewCallsForManyRepositories(t *testing.T) {
+	s := &stub{repositories: names(800, "acme/r%03d"), runners: []register.Runner{{ID: 1, Name: "fleet-1", Status: "online"}}}
+	m, c := newScarce(t, s, 60)
+	for range 48 {
+		pass(t, m, c, time.Hour)
+		m.mu.Lock()
+		if calls, _ := m.meter.lastHour(); calls > 60 {
+			t.Errorf("%d calls in an hour", calls)
+		}
+		m.mu.Unlock()
+	}
+	turns := map[string]int{}
+	for _, call := range s.asked {
+		if name, ok := strings.CutPrefix(call, "runs "); ok {
+			turns[name]++
+		}
+	}
+	most := 0
+	for _, n := range turns {
+		most = max(most, n)
+	}
+	lists := s.count("repositories") + s.count("groups")
+	if len(turns) != 800 || most > 4 || lists > len(s.asked)/6 {
+		t.Errorf("%d repositories had up to %d turns; %d of %d calls were for lists", len(turns), most, lists, len(s.asked))
+	}
+}
+
+// Two that are named are asked for by name, whatever else there is.
+func TestNamedRepositories(t *testing.T) {
+	s := &stub{repositories: names(5000, "acme/r%04d")}
+	m, c := newStubbed(t, s, func(o *Options) { o.Repositories = []string{"acme/r0001", "acme/r4999"} })
+	pass(t, m, c, 30*time.Minute)
+	if o := m.Overview(); len(o.Repositories) != 2 || o.Repositories[0].Private == nil || o.Repositories[1].LastSeen == nil || len(o.Unknown) != 0 {
+		t.Errorf("repositories %+v, unknown %+v", o.Repositories, o.Unknown)
+	}
+	if s.count("repositories") != 0 || s.count("repository ") != 2 {
+		t.Errorf("%d pages of the list, %d by name", s.count("repositories"), s.count("repository "))
+	}
+}
+
+// A long list of repositories ends where it must.
+func TestMostRepositories(t *testing.T) {
+	s := &stub{repositories: names(mostRepositories+500, "acme/r%04d")}
+	m, c := newStubbed(t, s)
+	pass(t, m, c, 5*time.Minute)
+	if len(m.repositories) != mostRepositories || s.count("repositories") != mostRepositories/100 {
+		t.Errorf("%d repositories of %d pages", len(m.repositories), s.count("repositories"))
+	}
+	s.repositories = s.repositories[:3]
+	pass(t, m, c, 15*time.Minute)
+	if len(m.repositories) != 3 {
+		t.Errorf("%d are left", len(m.repositories))
+	}
+}
