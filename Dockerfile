@@ -17,7 +17,9 @@ ARG TARGETOS TARGETARCH
 ARG RUNNER_VERSION
 ARG VERSION=dev
 ARG COMMIT=unknown
-RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -tags nethttpomithttp2 \
+# Without HTTP/2 and without inlining: each is more than half a megabyte of the
+# program, and neither is time that could be measured in a life.
+RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -tags nethttpomithttp2 -gcflags=all=-l \
     -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT} -X main.runnerVersion=${RUNNER_VERSION}" \
     -o /out/bin/org-runner . \
  # Root-owned and not readable: the kernel then keeps the memory and environment

@@ -77,7 +77,7 @@ func run(rounds int, path, fleet string, parts []string) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir, rounds: rounds}
-	product, err := runnertest.BuildProduct(dir)
+	product, err := runnertest.BuildProduct(dir, strings.Fields(runnertest.ImageFlags)...)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,21 @@ import (
 	"testing"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
+	"github.com/virtuoso902/org-runner/internal/runnertest"
 )
+
+// What is measured, and what CI holds below its budget, is what the image has.
+func TestImageFlags(t *testing.T) {
+	for _, file := range []string{"../../Dockerfile", "../../.ci/run"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "go build "+runnertest.ImageFlags+" ") {
+			t.Errorf("%s builds with other flags than %s", file, runnertest.ImageFlags)
+		}
+	}
+}
 
 func TestConfigure(t *testing.T) {
 	withScripts(t, func(t *testing.T, f *folder) {

@@ -44,6 +44,10 @@ func BuildProduct(dir string, flags ...string) (string, error) {
 	return path, os.WriteFile(filepath.Join(lib, "job-started.sh"), hook, 0o755)
 }
 
+// ImageFlags are those that the image is built with. They cost the compilation of
+// the whole library once more, so only what is measured is built with them.
+const ImageFlags = "-trimpath -tags nethttpomithttp2 -gcflags=all=-l"
+
 func buildPackage(dir, name, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(dir, name)
 	args := append([]string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o", path}, flags...)
