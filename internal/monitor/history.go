@@ -69,6 +69,10 @@ type finished struct {
 	free                       bool // GitHub's own runners would have been free
 }
 
+func (j finished) took() time.Duration { return time.Duration(max(j.ended-j.started, 0)) * time.Second }
+
+func (j finished) waited() time.Duration { return time.Duration(j.started-j.queued) * time.Second }
+
 // history is the finished jobs of the last days, in memory and in a file. Its
 // owner locks.
 type history struct {

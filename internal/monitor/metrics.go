@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
 )
@@ -56,15 +55,14 @@ func (m *Monitor) count(l *liveRun, f finished) {
 	l.counted[key] = true
 	g, repository := &m.gauges, f.repository.Value()
 	g.jobs.Add(1, repository, f.workflow.Value(), f.result.Value())
-	took := time.Duration(max(f.ended-f.started, 0)) * time.Second
-	g.took.Observe(took.Seconds(), repository)
+	g.took.Observe(f.took().Seconds(), repository)
 	if f.queued > 0 {
-		g.queueTime.Observe(float64(f.started-f.queued), repository)
+		g.queueTime.Observe(f.waited().Seconds(), repository)
 	}
 	line := m.prices.of(parseSystem(f.system.Value()))
-	g.charged.Add(60*float64(minutes(took)), line.SKU)
+	g.charged.Add(60*float64(minutes(f.took())), line.SKU)
 	if !f.free || !line.Standard {
-		g.usd.Add(float64(minutes(took))*line.USD, line.SKU)
+		g.usd.Add(float64(minutes(f.took()))*line.USD, line.SKU)
 	}
 }
 

@@ -1,0 +1,210 @@
+package monitor
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+func state(busy bool, status string) string {
+	switch {
+	case busy:
+		return "busy"
+	case status == "online":
+		return "idle"
+	}
+	return "offline"
+}
+
+func (t *Totals) add(state string) {
+	t.Total++
+	switch state {
+	case "busy":
+		t.Busy++
+	case "idle":
+		t.Idle++
+	default:
+		t.Offline++
+	}
+}
+
+// describeRunners is who there is; the running jobs are known already.
+func (m *Monitor) describeRunners(o *Overview) {
+	byName := map[string]*RunningJob{}
+	if o.Running != nil {
+		for i := range o.Running.Jobs {
+			byName[o.Running.Jobs[i].Runner] = &o.Running.Jobs[i]
+		}
+	}
+	groups := map[int64]*Group{}
+	var order []*Group
+	for _, g := range m.groups {
+		groups[g.ID] = &Group{Name: g.Name, Visibility: g.Visibility, AllowsPublic: g.AllowsPublic}
+		order = append(order, groups[g.ID])
+	}
+	if !m.runnersAt.IsZero() {
+		o.Runners = &Runners{AsOf: m.runnersAt.UTC(), List: []Runner{}}
+		versions := map[string]int{}
+		ranked := [3][]int{} // busy, idle, offline
+		for i, r := range m.runners {
+			state := state(r.Busy, r.Status)
+			o.Runners.add(state)
+			if g := groups[r.GroupID]; g != nil {
+				g.add(state)
+			}
+			if r.Version != nil {
+				versions[*r.Version]++
+			}
+			rank := map[string]int{"busy": 0, "idle": 1, "offline": 2}[state]
+			ranked[rank] = append(ranked[rank], i)
+		}
+		for _, part := range ranked {
+			sortBy(part, func(a, b int) int { return strings.Compare(m.runners[a].Name, m.runners[b].Name) })
+			for _, i := range part[:min(len(part), mostListed-len(o.Runners.List))] {
+				r := m.runners[i]
+				v := Runner{Name: r.Name, State: state(r.Busy, r.Status), OS: clean(r.OS), Labels: []string{}}
+				if g := groups[r.GroupID]; g != nil {
+					v.Group = g.Name
+				}
+				for _, l := range r.Labels {
+					v.Labels = append(v.Labels, l.Name)
+				}
+				if r.Version != nil {
+					v.Version = *r.Version
+				}
+				if j := byName[r.Name]; j != nil {
+					v.Job = &j.JobRef
+				}
+				o.Runners.List = append(o.Runners.List, v)
+			}
+		}
+		m.describeVersions(o, versions)
+	}
+	for _, g := range order {
+		o.Groups = append(o.Groups, *g)
+	}
+}
+
+func (m *Monitor) describeVersions(o *Overview, inUse map[string]int) {
+	o.Versions = &Versions{Latest: m.latest, InUse: []Version{}}
+	for version, runners := range inUse {
+		v := Version{Version: version, Runners: runners}
+		if dates := m.versions[version]; dates != nil {
+			v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt = dates.Registration, dates.Runtime
+			for _, at := range []*time.Time{dates.Registration, dates.Runtime} {
+				if at == nil {
+					continue
+				}
+				if days := int(math.Floor(at.Sub(o.GeneratedAt).Hours() / 24)); v.DaysLeft == nil || days < *v.DaysLeft {
+					v.DaysLeft = &days
+				}
+			}
+		}
+		o.Versions.InUse = append(o.Versions.InUse, v)
+	}
+	sortBy(o.Versions.InUse, func(a, b Version) int { return compareVersions(b.Version, a.Version) })
+	o.Versions.InUse = o.Versions.InUse[:min(len(o.Versions.InUse), mostVersions)]
+}
+
+// compareVersions compares them number by number.
+func compareVersions(a, b string) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range min(len(as), len(bs)) {
+		// A longer number without leading zeros is the greater one.
+		if c := cmp.Or(cmp.Compare(len(as[i]), len(bs[i])), strings.Compare(as[i], bs[i])); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(as), len(bs))
+}
+
+// describeJobs is what runs and what waits. It is unknown as long as not one
+// repository has been seen.
+func (m *Monitor) describeJobs(o *Overview) {
+	running, queue := &Running{Jobs: []RunningJob{}}, &Queue{Repositories: []QueueRepository{}, Jobs: []QueuedJob{}}
+	seen := false
+	knowsRunners := !m.runnersAt.IsZero()
+	if knowsRunners {
+		queue.Stuck = new(int)
+	}
+	for _, r := range m.repositories {
+		if r.seen.IsZero() {
+			continue
+		}
+		seen = true
+		part := QueueRepository{Repository: r.name, Labels: []string{}}
+		if knowsRunners {
+			part.Stuck = new(int)
+		}
+		for _, l := range r.live {
+			for _, j := range l.jobs {
+				ref := JobRef{Repository: r.name, Workflow: l.workflow, Job: j.name, URL: cmp.Or(j.url, l.url)}
+				switch {
+				case !j.own:
+				case j.status == "in_progress":
+					v := RunningJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Runner: j.runner}
+					if !j.started.IsZero() {
+						at := j.started.UTC()
+						v.Since = &at
+					}
+					running.Jobs = append(running.Jobs, v)
+				case j.status == "queued":
+					v := QueuedJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Since: j.queued.UTC(), Labels: j.labels}
+					if knowsRunners {
+						stuck := m.offered(j.labels) == nil
+						if v.Stuck = &stuck; stuck {
+							*part.Stuck++
+							*queue.Stuck++
+						}
+					}
+					queue.Jobs = append(queue.Jobs, v)
+					part.Length++
+					if part.OldestSince == nil || v.Since.Before(*part.OldestSince) {
+						part.OldestSince = &v.Since
+					}
+					for _, label := range j.labels {
+						if !slices.Contains(part.Labels, label) && len(part.Labels) < 50 {
+							part.Labels = append(part.Labels, label)
+						}
+					}
+				}
+			}
+		}
+		if part.Length > 0 {
+			slices.Sort(part.Labels)
+			queue.Repositories = append(queue.Repositories, part)
+		}
+	}
+	if !seen {
+		return
+	}
+	sortBy(running.Jobs, func(a, b RunningJob) int {
+		return cmp.Or(compareTimes(a.Since, b.Since), strings.Compare(a.Runner, b.Runner), strings.Compare(a.Job, b.Job))
+	})
+	sortBy(queue.Jobs, func(a, b QueuedJob) int {
+		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Repository, b.Repository), strings.Compare(a.Job, b.Job))
+	})
+	sortBy(queue.Repositories, func(a, b QueueRepository) int {
+		return cmp.Or(compareTimes(a.OldestSince, b.OldestSince), strings.Compare(a.Repository, b.Repository))
+	})
+	running.Total, queue.Total = len(running.Jobs), len(queue.Jobs)
+	if queue.Total > 0 {
+		queue.OldestSince = &queue.Jobs[0].Since
+	}
+	o.Running, o.Queue = running, queue
+}
+
+// compareTimes puts the unknown last.
+func compareTimes(a, b *time.Time) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return 1
+	case b == nil:
+		return -1
+	}
+	return a.Compare(*b)
+}
