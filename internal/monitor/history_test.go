@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -132,67 +131,5 @@ func TestHistoryCannotBeWritten(t *testing.T) {
 	o := m.Overview()
 	if len(o.Problems) != 1 || o.Problems[0].Kind != "store" || !strings.Contains(o.Problems[0].Remedy, "--data") || o.Durations.Hour.Execution.Count != 1 {
 		t.Errorf("%+v", o.Problems)
-	}
-}
-
-func TestRecords(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "jobs.jsonl")
-	m, c := newStubbed(t, &stub{}, func(o *Options) { o.Records = path })
-	pass(t, m, c, time.Minute)
-	if o := m.Overview(); o.Memory != nil || len(o.Problems) != 0 {
-		t.Errorf("without a file: %+v, %+v", o.Memory, o.Problems)
-	}
-	add := func(r records.Record) {
-		t.Helper()
-		r.Started, r.Finished = c.t.Add(-time.Minute), c.t
-		if err := records.Append(path, r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, mb := range []int64{100, 300, 200} {
-		add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "build", RunID: 1, PeakMemory: ptr(mb << 20), CPUSeconds: ptr(float64(mb)), OOMKills: ptr(int64(0))})
-	}
-	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "big", RunID: 2, PeakMemory: ptr(int64(4 << 30)), OOMKills: ptr(int64(2)), RunURL: "https://github.com/acme/coach/actions/runs/2"})
-	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "unknown", RunID: 3})
-	add(records.Record{Job: "lost", RunID: 4, Result: "lost", Runner: "fleet-9", PeakMemory: ptr(int64(5 << 20))})
-	add(records.Record{Job: "bad", RunID: 4, PeakMemory: ptr(int64(-5))})
-	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}}, &liveRun{counted: map[string]bool{}})
-	pass(t, m, c, 15*time.Second)
-	memory := m.Overview().Memory
-	if memory == nil || memory.Jobs != 5 || memory.OOMKills != 2 || len(memory.Highest) != 3 {
-		t.Fatalf("%+v", memory)
-	}
-	if j := memory.Highest[0]; j.Job != "big" || j.Max != 4<<30 || j.OOMKills != 2 || j.CPUSeconds != nil {
-		t.Errorf("%+v", j)
-	}
-	if j := memory.Highest[1]; j.Job != "build" || j.Count != 3 || j.P50 != 200<<20 || j.Max != 300<<20 || *j.CPUSeconds != 200 {
-		t.Errorf("%+v", j)
-	}
-	// A record that does not name its repository gets it from the run.
-	if j := memory.Highest[2]; j.Job != "lost" || j.Repository != "acme/mcp" || j.Workflow != "Deploy" {
-		t.Errorf("%+v", j)
-	}
-	kinds := map[string]Problem{}
-	for _, p := range m.Overview().Problems {
-		kinds[p.Kind] = p
-	}
-	if p := kinds["memory"]; !strings.Contains(p.What, "big of acme/coach") || !strings.HasSuffix(p.URL, "/runs/2") {
-		t.Errorf("%+v", p)
-	}
-	if p := kinds["lost"]; !strings.Contains(p.What, "fleet-9") {
-		t.Errorf("%+v", p)
-	}
-	// Nothing is read twice, and a file that was begun anew is read from its start.
-	pass(t, m, c, time.Minute)
-	if n := m.Overview().Memory.Jobs; n != 5 {
-		t.Errorf("%d jobs", n)
-	}
-	if err := os.Truncate(path, 0); err != nil {
-		t.Fatal(err)
-	}
-	add(records.Record{Repository: "acme/coach", Job: "build", PeakMemory: ptr(int64(1 << 20))})
-	pass(t, m, c, time.Minute)
-	if n := m.Overview().Memory.Jobs; n != 1 {
-		t.Errorf("%d jobs", n)
 	}
 }

@@ -196,19 +196,22 @@ type Workflow struct {
 type Memory struct {
 	Jobs     int         `json:"jobs"`      // with a known peak
 	OOMKills int64       `json:"oom_kills"` // processes killed for memory
-	Highest  []JobMemory `json:"highest"`   // at most 20, by the highest peak
+	Highest  []JobMemory `json:"highest"`   // at most 20, by the highest peak; unknown ones first if a process was killed for memory, else last
 }
 
-// JobMemory is the memory of all runs of one job.
+// JobMemory is the memory of all runs of one job, and what else they have used.
 type JobMemory struct {
 	Repository string   `json:"repository"`
 	Workflow   string   `json:"workflow,omitempty"`
 	Job        string   `json:"job"`
-	Count      int      `json:"count"`
-	P50        int64    `json:"p50_bytes"`
-	Max        int64    `json:"max_bytes"`
+	Count      int      `json:"count"` // of which anything is known
+	P50        *int64   `json:"p50_bytes,omitempty"`
+	Max        *int64   `json:"max_bytes,omitempty"`
 	OOMKills   int64    `json:"oom_kills"`
-	CPUSeconds *float64 `json:"cpu_seconds,omitempty"` // median
+	CPUSeconds *float64 `json:"cpu_seconds,omitempty"` // median, as the following
+	Disk       *int64   `json:"disk_bytes,omitempty"`  // in the work folder at the job's end
+	Read       *int64   `json:"read_bytes,omitempty"`
+	Written    *int64   `json:"written_bytes,omitempty"`
 }
 
 // Savings is what own runners have run, and what GitHub's would have cost.

@@ -108,7 +108,7 @@ func (m *Monitor) describeProblems(o *Overview) {
 	}
 	for _, p := range m.problems {
 		v := *p
-		v.Now = m.failing != nil && p.Kind == "github" && p.What == problemText(m.failing)
+		v.Now = m.isNow(p)
 		o.Problems = append(o.Problems, v)
 	}
 	sortBy(o.Problems, func(a, b Problem) int {
@@ -120,4 +120,15 @@ func (m *Monitor) describeProblems(o *Overview) {
 		}
 		return b.Time.Compare(a.Time)
 	})
+}
+
+// isNow tells whether a problem that was noted lasts.
+func (m *Monitor) isNow(p *Problem) bool {
+	switch p.Kind {
+	case "github":
+		return m.failing != nil && p.What == problemText(m.failing)
+	case "store":
+		return p.What == m.records.trouble
+	}
+	return false
 }

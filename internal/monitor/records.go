@@ -1,11 +1,12 @@
 package monitor
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,150 +15,197 @@ import (
 	"github.com/virtuoso902/org-runner/internal/records"
 )
 
-// recordsFile is the file of job records, read on from where it was left.
+const (
+	recordsEvery  = 10 * time.Second
+	portion       = 1 << 20 // bytes of the file that are read in one step
+	portionsEvery = 200 * time.Millisecond
+	mostNames     = 32 << 20 // bytes of the names that are remembered
+)
+
+// recordsFile is the file of job records, read on from where it was left. The
+// collector has it for itself, but for what the state's lock guards.
 type recordsFile struct {
-	path    string
-	offset  int64
-	due     time.Time
-	list    []used
-	missing bool // it cannot be read
+	path   string
+	begun  bool
+	file   *os.File // stays open: who begins it anew moves it away, and it may have more lines
+	offset int64
+	due    time.Time
+
+	list    []used // this and what follows is guarded
+	names   int    // the bytes of their names
+	trouble string // why it cannot be read now
 }
 
 // used is what one job has used; -1 is unknown.
 type used struct {
-	run                        int64
-	ended                      int64
-	repository, workflow, name name
-	peak, ooms                 int64
-	cpu                        float64 // seconds
+	run                               int64
+	ended                             int64
+	repository, workflow, name        name
+	peak, ooms, disk, readIn, written int64
+	cpu                               float64 // seconds
 }
 
-// readRecords reads what containers have appended to the file of job records. One
-// that is not there yet is no problem: no job has ended.
+// readRecords reads what containers have appended to the file of job records, a
+// portion at a time, so that however much a job writes holds nobody up. A file that
+// is not there yet is no problem: no job has ended.
 func (m *Monitor) readRecords(now time.Time) {
 	f := &m.records
 	if f.path == "" || now.Before(f.due) {
 		return
 	}
-	f.due = now.Add(10 * time.Second)
-	file, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
+	var list []used
+	var problems []Problem
+	more, emptied, err := f.read(func(r records.Record) {
+		if u, p, ok := m.takeRecord(r, now); ok {
+			list = append(list, u)
+			problems = append(problems, p...)
+		}
+	})
+	if f.due = now.Add(recordsEvery); more {
+		f.due = now.Add(portionsEvery)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err == nil {
-		defer file.Close()
-		if info, statErr := file.Stat(); statErr == nil && info.Size() < f.offset {
-			f.offset, f.list = 0, nil // somebody has begun it anew
+	if emptied {
+		f.list, f.names = nil, 0
+	}
+	f.remember(list)
+	for _, p := range problems {
+		m.problemAt(p.Time, p.Kind, p.What, p.Remedy, p.URL)
+	}
+	was := f.trouble
+	if f.trouble = ""; err != nil {
+		f.trouble = clean("the job records cannot be read: " + err.Error())
+	}
+	if f.trouble != "" && f.trouble != was {
+		remedy := "let this user read " + f.path
+		if errors.Is(err, records.ErrReplaced) {
+			remedy = "remove it: a job can write to the folder " + filepath.Dir(f.path)
 		}
-		f.offset, _, err = records.Read(file, f.offset, func(r records.Record) bool { m.takeRecord(r, now); return true })
-	}
-	if f.missing = err != nil; f.missing {
-		m.problem("store", clean("the job records cannot be read: "+err.Error()), "let this user read "+f.path, "")
-	}
-	if len(f.list) > mostJobs+mostJobs/10 {
-		f.list = slices.Clone(f.list[len(f.list)-mostJobs:])
+		m.problem("store", f.trouble, remedy, "")
 	}
 }
 
-// takeRecord takes one record in; the state is locked. Jobs can write to the file,
-// so nothing of it is believed to be sane.
-func (m *Monitor) takeRecord(r records.Record, now time.Time) {
-	if r.Finished.Before(now.Add(-kept)) || r.Finished.After(now.Add(time.Hour)) {
-		return
+// wait is how long the file need not be looked at.
+func (f *recordsFile) wait(now time.Time) time.Duration {
+	if f.path == "" {
+		return longestPause
 	}
-	known := func(n *int64) int64 {
-		if n == nil || *n < 0 {
-			return -1
+	return f.due.Sub(now)
+}
+
+// read reads a portion on. more tells whether there may be more at once, emptied
+// that somebody has emptied the file: what was read of it counts no longer.
+func (f *recordsFile) read(each func(records.Record)) (more, emptied bool, err error) {
+	if f.file == nil {
+		if err := f.open(); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			return false, false, err
 		}
-		return *n
 	}
-	u := used{run: r.RunID, ended: r.Finished.Unix(), repository: unique.Make(clean(r.Repository)), workflow: unique.Make(clean(r.Workflow)),
-		name: unique.Make(clean(r.Job)), peak: known(r.PeakMemory), ooms: known(r.OOMKills), cpu: -1}
-	if r.CPUSeconds != nil && *r.CPUSeconds >= 0 {
+	info, err := f.file.Stat()
+	if err != nil {
+		return false, false, err
+	}
+	if emptied = info.Size() < f.offset; emptied {
+		f.offset = 0
+	}
+	f.offset = max(f.offset, info.Size()-mostBytes)
+	n, _, err := records.Read(io.NewSectionReader(f.file, f.offset, portion), 0, func(r records.Record) bool { each(r); return true })
+	f.offset += n
+	if there, statErr := os.Lstat(f.path); n == 0 && statErr == nil && !os.SameFile(there, info) {
+		f.close() // it was begun anew
+		return true, emptied, err
+	}
+	return n > 0, emptied, err
+}
+
+// open opens the file, at first what it was before it was begun anew.
+func (f *recordsFile) open() (err error) {
+	f.offset = 0
+	if !f.begun {
+		f.begun = true
+		if f.file, err = records.Open(records.Old(f.path)); err == nil {
+			return nil
+		}
+	}
+	f.file, err = records.Open(f.path)
+	return err
+}
+
+func (f *recordsFile) close() {
+	if f.file != nil {
+		f.file.Close()
+	}
+	f.file = nil
+}
+
+// remember takes jobs in, and lets the older half go when there are too many.
+func (f *recordsFile) remember(list []used) {
+	for _, u := range list {
+		f.list = append(f.list, u)
+		f.names += u.size()
+		if len(f.list) <= mostJobs && f.names <= mostNames {
+			continue
+		}
+		f.list, f.names = slices.Clone(f.list[len(f.list)/2:]), 0
+		for _, u := range f.list {
+			f.names += u.size()
+		}
+	}
+}
+
+func (u used) size() int {
+	return len(u.repository.Value()) + len(u.workflow.Value()) + len(u.name.Value())
+}
+
+const (
+	mostUsed  = 1 << 50   // bytes that a record is believed to have used
+	mostOOMs  = 1_000_000 // the same for processes that were killed
+	mostOfCPU = 1e9       // and for seconds
+)
+
+// takeRecord makes of a record what is remembered, and what it tells of problems.
+// Jobs can write to the file, so nothing of it is believed to be sane.
+func (m *Monitor) takeRecord(r records.Record, now time.Time) (u used, problems []Problem, ok bool) {
+	if r.Finished.Before(now.Add(-kept)) || r.Finished.After(now.Add(time.Hour)) {
+		return used{}, nil, false
+	}
+	u = used{run: r.RunID, ended: r.Finished.Unix(), repository: unique.Make(clean(r.Repository)), workflow: unique.Make(clean(r.Workflow)), name: unique.Make(clean(r.Job)),
+		peak: known(r.PeakMemory, mostUsed), ooms: known(r.OOMKills, mostOOMs), disk: known(r.Disk, mostUsed), readIn: known(r.Read, mostUsed), written: known(r.Written, mostUsed), cpu: -1}
+	if r.CPUSeconds != nil && *r.CPUSeconds >= 0 && *r.CPUSeconds <= mostOfCPU {
 		u.cpu = *r.CPUSeconds
 	}
-	m.records.list = append(m.records.list, u)
 	what := fmt.Sprintf("the job %s of %s", u.name.Value(), u.repository.Value())
 	if u.repository.Value() == "" {
 		what = "the job " + u.name.Value()
 	}
 	switch {
 	case u.ooms > 0:
-		m.problemAt(r.Finished, "memory", "a process of "+what+" was killed for memory", "give the container more memory (mem_limit), or let the job use less", address(r.RunURL))
+		problems = []Problem{{Kind: "memory", What: "a process of " + what + " was killed for memory", Remedy: "give the container more memory (mem_limit), or let the job use less"}}
 	case r.Result == "lost":
-		m.problemAt(r.Finished, "lost", what+" ended without a result on "+clean(r.Runner), "look into that container's log: it was killed, or its host went down", address(r.RunURL))
+		problems = []Problem{{Kind: "lost", What: what + " ended without a result on " + clean(r.Runner), Remedy: "look into that container's log: it was killed, or its host went down"}}
 	}
+	for i := range problems {
+		problems[i].Time, problems[i].URL = r.Finished, m.onServer(r.RunURL)
+	}
+	return u, problems, true
 }
 
-// describeMemory is what the job records tell. Where a record does not say of what
-// repository it is, GitHub's run of the same id and job does.
-func (m *Monitor) describeMemory(o *Overview) {
-	if m.records.path == "" || len(m.records.list) == 0 {
-		return
+// known is a number of a record, or -1 where it is unknown or no number that can be.
+func known(n *int64, most int64) int64 {
+	if n == nil || *n < 0 || *n > most {
+		return -1
 	}
-	type key struct{ repository, workflow, name name }
-	type runKey struct {
-		run  int64
-		name name
+	return *n
+}
+
+// onServer is a link if it leads to the GitHub that is looked at, else nothing.
+func (m *Monitor) onServer(text string) string {
+	if !strings.HasPrefix(text, strings.TrimSuffix(m.options.ServerURL, "/")+"/") {
+		return ""
 	}
-	type sum struct {
-		peaks []int64
-		cpu   times
-		ooms  int64
-	}
-	from := o.GeneratedAt.Add(-windows[2].length).Unix()
-	unnamed := map[runKey]key{}
-	for _, u := range m.records.list {
-		if u.repository.Value() == "" && u.run != 0 {
-			unnamed[runKey{u.run, u.name}] = key{u.repository, u.workflow, u.name}
-		}
-	}
-	if len(unnamed) > 0 {
-		for _, j := range m.history.jobs {
-			if _, wanted := unnamed[runKey{j.run, j.name}]; wanted {
-				unnamed[runKey{j.run, j.name}] = key{j.repository, j.workflow, j.name}
-			}
-		}
-	}
-	memory := &Memory{Highest: []JobMemory{}}
-	sums := map[key]*sum{}
-	for _, u := range m.records.list {
-		if u.ended < from {
-			continue
-		}
-		memory.OOMKills += max(u.ooms, 0)
-		if u.peak < 0 {
-			continue
-		}
-		memory.Jobs++
-		k, joined := unnamed[runKey{u.run, u.name}]
-		if !joined || u.repository.Value() != "" {
-			k = key{u.repository, u.workflow, u.name}
-		}
-		if sums[k] == nil {
-			sums[k] = &sum{}
-		}
-		s := sums[k]
-		s.peaks = append(s.peaks, u.peak)
-		s.ooms += max(u.ooms, 0)
-		if u.cpu >= 0 {
-			s.cpu = append(s.cpu, u.cpu)
-		}
-	}
-	for k, s := range sums {
-		slices.Sort(s.peaks)
-		j := JobMemory{Repository: k.repository.Value(), Workflow: k.workflow.Value(), Job: k.name.Value(), Count: len(s.peaks),
-			P50: s.peaks[(len(s.peaks)-1)/2], Max: s.peaks[len(s.peaks)-1], OOMKills: s.ooms}
-		if p := s.cpu.percentiles(); p != nil {
-			j.CPUSeconds = &p.P50
-		}
-		memory.Highest = append(memory.Highest, j)
-	}
-	sortBy(memory.Highest, func(a, b JobMemory) int {
-		return cmp.Or(cmp.Compare(b.Max, a.Max), strings.Compare(a.Repository, b.Repository), strings.Compare(a.Job, b.Job))
-	})
-	memory.Highest = memory.Highest[:min(len(memory.Highest), mostWorkflows)]
-	o.Memory = memory
+	return address(text)
 }
