@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/virtuoso902/org-runner/internal/records"
 )
@@ -164,11 +165,11 @@ func TestRecordsAreManyBytes(t *testing.T) {
 }
 
 func TestRecordsAreBounded(t *testing.T) {
-	m, c, _, _ := recorded(t)
+	m, _, _, _ := recorded(t)
+	none := unique.Make("")
 	for _, name := range []string{strings.Repeat("\U0001F469", 190), "x"} {
 		for i := range mostJobs + 10 {
-			u, _, _ := m.takeRecord(records.Record{Job: fmt.Sprint(i%50_000, name), Finished: c.t}, c.t)
-			m.records.remember([]used{u})
+			m.records.remember([]used{{repository: none, workflow: none, name: unique.Make(fmt.Sprint(i%50_000, name))}})
 			if len(m.records.list) > mostJobs || m.records.names > mostNames {
 				t.Fatalf("%d records with names of %d bytes", len(m.records.list), m.records.names)
 			}

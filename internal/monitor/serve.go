@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
@@ -55,11 +54,8 @@ func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write(m.current().json)
 	})
-	var scrape sync.Mutex // the gauges are set anew for each
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", metrics.ContentType)
-		scrape.Lock()
-		defer scrape.Unlock()
 		_, _ = m.registry.WriteTo(w)
 	})
 	mux.HandleFunc("/healthz", answer(m.health))
