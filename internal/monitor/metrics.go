@@ -90,7 +90,9 @@ func (m *Monitor) updateMetrics() {
 		}
 		for _, q := range o.Queue.Repositories {
 			g.queued.Set(float64(q.Length), q.Repository)
-			g.oldest.Set(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
+			if q.OldestSince != nil {
+				g.oldest.Set(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
+			}
 			if q.Stuck != nil {
 				g.stuck.Set(float64(*q.Stuck), q.Repository)
 			}

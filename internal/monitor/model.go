@@ -106,7 +106,7 @@ type Queue struct {
 	Repositories []QueueRepository `json:"repositories"` // the longest wait first
 	Jobs         []QueuedJob       `json:"jobs"`         // at most 200, the oldest first
 	// Stuck is how many ask for labels that no runner has; absent when the
-	// runners are unknown.
+	// runners are unknown, or none is online.
 	Stuck *int `json:"stuck,omitempty"`
 }
 
@@ -122,13 +122,13 @@ type QueueRepository struct {
 // QueuedJob is a job that waits.
 type QueuedJob struct {
 	JobRef
-	Actor  string    `json:"actor,omitempty"`
-	Branch string    `json:"branch,omitempty"`
-	Since  time.Time `json:"since"`
-	Labels []string  `json:"labels"`
+	Actor  string     `json:"actor,omitempty"`
+	Branch string     `json:"branch,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	Labels []string   `json:"labels"`
 	// Stuck: no runner that was online in the last ten minutes, or since the last
-	// listings of very many, has these labels;
-	// absent when the runners are unknown.
+	// listings of very many, has these labels; absent when the runners are unknown,
+	// or none is online.
 	Stuck *bool `json:"stuck,omitempty"`
 }
 

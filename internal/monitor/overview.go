@@ -65,11 +65,9 @@ func (m *Monitor) overview() *Overview {
 	o.HistorySince = &since
 	o.StaleSince, o.StaleReason = m.stale(now)
 	o.GitHub = m.meter.budget()
+	o.GitHub.Reset = shown(o.GitHub.Reset)
 	o.GitHub.SkippedRuns, o.GitHub.PendingRuns = m.skipped, len(m.pending)
-	if !m.lastSuccess.IsZero() {
-		at := m.lastSuccess.UTC()
-		o.GitHub.LastSuccess = &at
-	}
+	o.GitHub.LastSuccess = moment(m.lastSuccess)
 	m.describeJobs(o)
 	m.describeRunners(o)
 	m.describeHistory(o)

@@ -250,11 +250,7 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 			v = &Repository{Name: r.name}
 			byName[r.name] = v
 		}
-		v.Private = r.private
-		if !r.seen.IsZero() {
-			at := r.seen.UTC()
-			v.LastSeen = &at
-		}
+		v.Private, v.LastSeen = r.private, moment(r.seen)
 		for _, l := range r.live {
 			for _, j := range l.jobs {
 				switch {

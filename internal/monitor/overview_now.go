@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/register"
 )
 
 func state(busy bool, status string) string {
@@ -92,8 +94,8 @@ func (m *Monitor) describeVersions(o *Overview, inUse map[string]int) {
 	for version, runners := range inUse {
 		v := Version{Version: version, Runners: runners}
 		if dates := m.versions[version]; dates != nil {
-			v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt = dates.Registration, dates.Runtime
-			for _, at := range []*time.Time{dates.Registration, dates.Runtime} {
+			v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt = shown(dates.Registration), shown(dates.Runtime)
+			for _, at := range []*time.Time{v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt} {
 				if at == nil {
 					continue
 				}
@@ -120,80 +122,112 @@ func compareVersions(a, b string) int {
 	return cmp.Compare(len(as), len(bs))
 }
 
+// jobsNow collects what runs and what waits.
+type jobsNow struct {
+	running *Running
+	queue   *Queue
+	offered *labelIndex // nil: whether a runner can take a job cannot be told
+}
+
 // describeJobs is what runs and what waits. It is unknown as long as not one
 // repository has been seen.
 func (m *Monitor) describeJobs(o *Overview) {
-	running, queue := &Running{Jobs: []RunningJob{}}, &Queue{Repositories: []QueueRepository{}, Jobs: []QueuedJob{}}
-	seen := false
-	knowsRunners := !m.runnersAt.IsZero()
-	if knowsRunners {
-		queue.Stuck = new(int)
+	n := jobsNow{&Running{Jobs: []RunningJob{}}, &Queue{Repositories: []QueueRepository{}, Jobs: []QueuedJob{}}, nil}
+	if m.isOnline() {
+		n.offered, n.queue.Stuck = m.offeredLabels(), new(int)
 	}
+	seen := false
 	for _, r := range m.repositories {
-		if r.seen.IsZero() {
-			continue
-		}
-		seen = true
-		part := QueueRepository{Repository: r.name, Labels: []string{}}
-		if knowsRunners {
-			part.Stuck = new(int)
-		}
-		for _, l := range r.live {
-			for _, j := range l.jobs {
-				ref := JobRef{Repository: r.name, Workflow: l.workflow, Job: j.name, URL: cmp.Or(j.url, l.url)}
-				switch {
-				case !j.own:
-				case j.status == "in_progress":
-					v := RunningJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Runner: j.runner}
-					if !j.started.IsZero() {
-						at := j.started.UTC()
-						v.Since = &at
-					}
-					running.Jobs = append(running.Jobs, v)
-				case j.status == "queued":
-					v := QueuedJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Since: j.queued.UTC(), Labels: j.labels}
-					if knowsRunners {
-						stuck := m.offered(j.labels) == nil
-						if v.Stuck = &stuck; stuck {
-							*part.Stuck++
-							*queue.Stuck++
-						}
-					}
-					queue.Jobs = append(queue.Jobs, v)
-					part.Length++
-					if part.OldestSince == nil || v.Since.Before(*part.OldestSince) {
-						part.OldestSince = &v.Since
-					}
-					for _, label := range j.labels {
-						if !slices.Contains(part.Labels, label) && len(part.Labels) < 50 {
-							part.Labels = append(part.Labels, label)
-						}
-					}
-				}
-			}
-		}
-		if part.Length > 0 {
-			slices.Sort(part.Labels)
-			queue.Repositories = append(queue.Repositories, part)
+		if !r.seen.IsZero() {
+			seen = true
+			n.add(r)
 		}
 	}
 	if !seen {
 		return
 	}
+	n.finish()
+	o.Running, o.Queue = n.running, n.queue
+}
+
+// isOnline tells whether a runner is known to be online: while none is, no job is
+// stuck for its labels.
+func (m *Monitor) isOnline() bool {
+	return slices.ContainsFunc(m.runners, func(r register.Runner) bool { return state(r.Busy, r.Status) != "offline" })
+}
+
+func (n *jobsNow) add(r *repository) {
+	part := QueueRepository{Repository: r.name, Labels: []string{}}
+	if n.offered != nil {
+		part.Stuck = new(int)
+	}
+	for _, l := range r.live {
+		for _, j := range l.jobs {
+			ref := JobRef{Repository: r.name, Workflow: l.workflow, Job: j.name, URL: cmp.Or(j.url, l.url)}
+			switch {
+			case !j.own:
+			case j.status == "in_progress":
+				n.running.Jobs = append(n.running.Jobs, RunningJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Runner: j.runner, Since: moment(j.started)})
+			case j.status == "queued":
+				v := QueuedJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Since: j.waitsSince(), Labels: j.labels}
+				if n.offered != nil {
+					stuck := !n.offered.has(j.labels)
+					v.Stuck = &stuck
+				}
+				n.queue.Jobs = append(n.queue.Jobs, v)
+				part.add(v)
+			}
+		}
+	}
+	if part.Length == 0 {
+		return
+	}
+	slices.Sort(part.Labels)
+	n.queue.Repositories = append(n.queue.Repositories, part)
+	if n.offered != nil {
+		*n.queue.Stuck += *part.Stuck
+	}
+}
+
+// waitsSince is nil when GitHub does not tell it. That a queued job has started
+// means that it was queued then.
+func (j liveJob) waitsSince() *time.Time {
+	if at := moment(j.queued); at != nil {
+		return at
+	}
+	return moment(j.started)
+}
+
+func (q *QueueRepository) add(j QueuedJob) {
+	q.Length++
+	if j.Stuck != nil && *j.Stuck {
+		*q.Stuck++
+	}
+	if compareTimes(j.Since, q.OldestSince) < 0 {
+		q.OldestSince = j.Since
+	}
+	for _, label := range j.Labels {
+		if len(q.Labels) < 50 && !slices.Contains(q.Labels, label) {
+			q.Labels = append(q.Labels, label)
+		}
+	}
+}
+
+func (n *jobsNow) finish() {
+	running, queue := n.running, n.queue
 	sortBy(running.Jobs, func(a, b RunningJob) int {
 		return cmp.Or(compareTimes(a.Since, b.Since), strings.Compare(a.Runner, b.Runner), strings.Compare(a.Job, b.Job))
 	})
 	sortBy(queue.Jobs, func(a, b QueuedJob) int {
-		return cmp.Or(a.Since.Compare(b.Since), strings.Compare(a.Repository, b.Repository), strings.Compare(a.Job, b.Job))
+		return cmp.Or(compareTimes(a.Since, b.Since), strings.Compare(a.Repository, b.Repository), strings.Compare(a.Job, b.Job))
 	})
 	sortBy(queue.Repositories, func(a, b QueueRepository) int {
 		return cmp.Or(compareTimes(a.OldestSince, b.OldestSince), strings.Compare(a.Repository, b.Repository))
 	})
 	running.Total, queue.Total = len(running.Jobs), len(queue.Jobs)
 	if queue.Total > 0 {
-		queue.OldestSince = &queue.Jobs[0].Since
+		queue.OldestSince = queue.Jobs[0].Since
 	}
-	o.Running, o.Queue = running, queue
 }
 
 // compareTimes puts the unknown last.

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/virtuoso902/org-runner/register"
 )
 
 const (
@@ -46,66 +44,17 @@ func (m *Monitor) problemAt(at time.Time, kind, what, remedy, url string) (isNew
 // GitHub hands jobs out within seconds, the list of runners is that old.
 const notAdmitted = 3 * time.Minute
 
-// describeNotAdmitted names repositories whose jobs wait although runners with
-// their labels are idle: then it is the group that keeps them apart.
-func (m *Monitor) describeNotAdmitted(o *Overview, add func(since time.Time, kind, what, remedy, url string)) {
-	if o.Queue == nil || o.Runners == nil || o.Runners.Idle == 0 {
-		return
-	}
-	told := map[string]bool{}
-	for _, j := range o.Queue.Jobs {
-		if told[j.Repository] || o.Runners.AsOf.Sub(j.Since) < notAdmitted || !m.hasIdle(j.Labels) {
-			continue
-		}
-		told[j.Repository] = true
-		why := "the runner group does not admit the repository, or not this workflow"
-		if r := m.repositories[j.Repository]; r != nil && r.private != nil && !*r.private {
-			why = "the repository is public, and the runner group does not admit public ones"
-		}
-		add(j.Since, "group", clean("jobs of "+j.Repository+" wait while runners that have their labels are idle"), why+": see the organization's Settings, Actions, Runner groups", j.URL)
-	}
-}
-
-// hasIdle tells whether a runner is idle that has all of these labels.
-func (m *Monitor) hasIdle(labels []string) bool {
-	return slices.ContainsFunc(m.runners, func(r register.Runner) bool {
-		return !r.Busy && r.Status == "online" && !slices.ContainsFunc(labels, func(wanted string) bool {
-			return !slices.ContainsFunc(r.Labels, func(has register.Label) bool { return strings.EqualFold(has.Name, wanted) })
-		})
-	})
-}
-
 // describeProblems is what is wrong now, and what went wrong.
 func (m *Monitor) describeProblems(o *Overview) {
-	now := o.GeneratedAt
-	add := func(since time.Time, kind, what, remedy, url string) {
-		o.Problems = append(o.Problems, Problem{Time: since, Kind: kind, What: what, Remedy: remedy, URL: url, Count: 1, Now: true})
+	switch {
+	case o.Queue == nil || o.Runners == nil || o.Queue.Total == 0:
+	case o.Runners.Idle+o.Runners.Busy == 0:
+		o.isWrong(o.Queue.OldestSince, "labels", fmt.Sprintf("%d jobs wait and no runner is online", o.Queue.Total), "docker compose ps and logs tell why; docker compose up -d starts them", "")
+	default:
+		o.describeStuck()
+		m.describeNotAdmitted(o)
 	}
-	if o.Queue != nil && o.Runners != nil && o.Queue.Total > 0 && o.Runners.Idle+o.Runners.Busy == 0 {
-		add(*o.Queue.OldestSince, "labels", fmt.Sprintf("%d jobs wait and no runner is online", o.Queue.Total), "docker compose ps and logs tell why; docker compose up -d starts them", "")
-	} else if o.Queue != nil {
-		told := map[string]bool{}
-		for _, j := range o.Queue.Jobs {
-			labels := strings.Join(j.Labels, ", ")
-			if j.Stuck == nil || !*j.Stuck || told[labels] || len(told) == 10 {
-				continue
-			}
-			told[labels] = true
-			add(j.Since, "labels", clean("no runner has the labels that "+j.Job+" of "+j.Repository+" asks for: "+labels), "correct runs-on in the workflow, or LABELS of the runners", j.URL)
-		}
-	}
-	m.describeNotAdmitted(o, add)
-	if o.Versions != nil {
-		for _, v := range o.Versions.InUse {
-			if v.DaysLeft != nil && *v.DaysLeft <= soon {
-				what := fmt.Sprintf("GitHub refuses version %s, which %d runners have, in %d days", v.Version, v.Runners, *v.DaysLeft)
-				if *v.DaysLeft < 0 {
-					what = fmt.Sprintf("GitHub refuses version %s, which %d runners have", v.Version, v.Runners)
-				}
-				add(now, "version", what, "docker compose build --pull, then docker compose up -d --force-recreate", "")
-			}
-		}
-	}
+	o.describeRefused()
 	for _, p := range m.problems {
 		v := *p
 		v.Now = m.isNow(p)
@@ -120,6 +69,64 @@ func (m *Monitor) describeProblems(o *Overview) {
 		}
 		return b.Time.Compare(a.Time)
 	})
+}
+
+// isWrong adds what is wrong since a time, or since just now.
+func (o *Overview) isWrong(since *time.Time, kind, what, remedy, url string) {
+	if since == nil {
+		since = &o.GeneratedAt
+	}
+	o.Problems = append(o.Problems, Problem{Time: *since, Kind: kind, What: what, Remedy: remedy, URL: url, Count: 1, Now: true})
+}
+
+// describeStuck names the labels that no runner has.
+func (o *Overview) describeStuck() {
+	told := map[string]bool{}
+	for _, j := range o.Queue.Jobs {
+		if j.Stuck == nil || !*j.Stuck || len(told) == 10 {
+			continue
+		}
+		labels := strings.Join(j.Labels, ", ")
+		if told[labels] {
+			continue
+		}
+		told[labels] = true
+		o.isWrong(j.Since, "labels", clean("no runner has the labels that "+j.Job+" of "+j.Repository+" asks for: "+labels), "correct runs-on in the workflow, or LABELS of the runners", j.URL)
+	}
+}
+
+// describeNotAdmitted names repositories whose jobs wait although runners with
+// their labels are idle: then it is the group that keeps them apart.
+func (m *Monitor) describeNotAdmitted(o *Overview) {
+	idle, told := m.idleLabels(), map[string]bool{}
+	for _, j := range o.Queue.Jobs {
+		if told[j.Repository] || j.Since == nil || o.Runners.AsOf.Sub(*j.Since) < notAdmitted || !idle.has(j.Labels) {
+			continue
+		}
+		told[j.Repository] = true
+		why := "the runner group does not admit the repository, or not this workflow"
+		if r := m.repositories[j.Repository]; r != nil && r.private != nil && !*r.private {
+			why = "the repository is public, and the runner group does not admit public ones"
+		}
+		o.isWrong(j.Since, "group", clean("jobs of "+j.Repository+" wait while runners that have their labels are idle"), why+": see the organization's Settings, Actions, Runner groups", j.URL)
+	}
+}
+
+// describeRefused names versions in use that GitHub refuses, or soon will.
+func (o *Overview) describeRefused() {
+	if o.Versions == nil {
+		return
+	}
+	for _, v := range o.Versions.InUse {
+		if v.DaysLeft == nil || *v.DaysLeft > soon {
+			continue
+		}
+		what := fmt.Sprintf("GitHub refuses version %s, which %d runners have, in %d days", v.Version, v.Runners, *v.DaysLeft)
+		if *v.DaysLeft < 0 {
+			what = fmt.Sprintf("GitHub refuses version %s, which %d runners have", v.Version, v.Runners)
+		}
+		o.isWrong(nil, "version", what, "docker compose build --pull, then docker compose up -d --force-recreate", "")
+	}
 }
 
 // isNow tells whether a problem that was noted lasts.
