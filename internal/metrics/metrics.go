@@ -99,6 +99,14 @@ func (f *Family) Set(n float64, values ...string) {
 	f.at(values).value = n
 }
 
+// Max makes a gauge at least n: for one of which several may be counted under Other.
+func (f *Family) Max(n float64, values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	s := f.at(values)
+	s.value = max(s.value, n)
+}
+
 // Observe adds an observation to a histogram. None is negative, whatever two clocks
 // have made of it: a sum that falls looks like a restart.
 func (f *Family) Observe(n float64, values ...string) {

@@ -74,8 +74,9 @@ type collected struct {
 
 // runnerList is the state of reading the list of runners, a page at a time.
 type runnerList struct {
-	runnersAt   time.Time // when the list was last read whole; zero: never
-	runnersDone time.Time // when it was tried
+	runnersAt   time.Time     // when the list was last read whole; zero: never
+	runnersDone time.Time     // when it was tried
+	runnersGood time.Duration // for so long it is as new as it can be; guarded
 	began       time.Time
 	next        func() (register.Runner, error, bool)
 	stop        func()
@@ -95,7 +96,8 @@ type offer struct {
 
 type versionDates struct {
 	register.Deprecation
-	due time.Time
+	due     time.Time
+	unknown bool // the credentials or the server do not tell them
 }
 
 // repository is one that is looked at.
@@ -484,7 +486,7 @@ func bounded(r register.Runner) register.Runner {
 // locked.
 func (m *Monitor) takeRunners() {
 	now := m.now()
-	m.runners, m.reading, m.runnersAt = m.reading, nil, now
+	m.runners, m.reading, m.runnersAt, m.runnersGood = m.reading, nil, now, m.lately()
 	m.systems = make(map[string]system, len(m.runners))
 	inUse := map[string]bool{}
 	for _, r := range m.runners {

@@ -14,6 +14,7 @@ type gauges struct {
 	versions, refused, daysLeft              *metrics.Family
 	success, stale, calls, budget, remaining *metrics.Family
 	pending, skipped, unknown                *metrics.Family
+	runnersStale, repositoriesStale          *metrics.Family
 }
 
 // buckets in seconds: jobs take from seconds to hours, and wait as long.
@@ -23,6 +24,8 @@ func (m *Monitor) makeMetrics() {
 	r, g := &m.registry, &m.gauges
 	r.Gauge("org_runner_monitor_info", "What this is, and what it looks at.", "version", "organization").Set(1, m.options.Version, m.options.Name)
 	g.runners = r.Gauge("org_runner_monitor_runners", "Runners by group and state: idle, busy or offline.", "group", "state")
+	g.runnersStale = r.Gauge("org_runner_monitor_runners_stale", "1 when the list of runners is older than it should be; soon the others have no series then.")
+	g.repositoriesStale = r.Gauge("org_runner_monitor_stale_repositories", "Repositories whose jobs were seen longer ago than they should be.")
 	g.running = r.Gauge("org_runner_monitor_running_jobs", "Jobs that run on own runners.", "repository")
 	g.queued = r.Gauge("org_runner_monitor_queued_jobs", "Jobs that wait for an own runner.", "repository")
 	g.oldest = r.Gauge("org_runner_monitor_queue_oldest_seconds", "How long the oldest of them has waited.", "repository")
@@ -69,48 +72,85 @@ func (m *Monitor) count(l *liveRun, f finished) {
 // updateMetrics brings the gauges up to date. What is unknown has no series.
 func (m *Monitor) updateMetrics() {
 	o, g := m.current().overview, &m.gauges
-	for _, f := range []*metrics.Family{g.runners, g.running, g.queued, g.oldest, g.stuck, g.versions, g.refused, g.daysLeft} {
+	for _, f := range []*metrics.Family{g.runners, g.runnersStale, g.running, g.queued, g.oldest, g.stuck, g.versions, g.refused, g.daysLeft} {
 		f.Reset()
 	}
-	switch {
-	case o.Runners != nil && len(o.Groups) > 0:
-		for _, group := range o.Groups {
-			m.setRunners(group.Name, group.Totals)
-		}
-	case o.Runners != nil:
-		m.setRunners("", o.Runners.Totals)
+	m.setRunners(o)
+	m.setJobs(o)
+	m.setGitHub(o)
+}
+
+// setRunners sets what is known of runners; of a list that is too old that is
+// nothing. Families are added to, not set, for what is beyond their bounds is one
+// series.
+func (m *Monitor) setRunners(o *Overview) {
+	g := &m.gauges
+	if o.Runners == nil {
+		return
 	}
-	if o.Queue != nil {
-		for _, r := range o.Repositories {
-			if r.LastSeen != nil {
-				g.running.Set(float64(r.Running), r.Name)
-				g.queued.Set(float64(r.Queued), r.Name)
-				g.oldest.Set(0, r.Name)
-			}
+	g.runnersStale.Set(one(o.Runners.StaleSince != nil))
+	if o.Runners.StaleSince != nil && o.GeneratedAt.Sub(o.Runners.AsOf) > deadAfter {
+		return
+	}
+	rest := o.Runners.Totals // of groups that are not known
+	for _, group := range o.Groups {
+		m.addRunners(group.Name, group.Totals)
+		rest.Idle -= group.Idle
+		rest.Busy -= group.Busy
+		rest.Offline -= group.Offline
+	}
+	if len(o.Groups) == 0 || rest.Idle+rest.Busy+rest.Offline > 0 {
+		m.addRunners("", rest)
+	}
+	for _, v := range o.Versions.InUse {
+		g.versions.Add(float64(v.Runners), v.Version)
+		at := v.RuntimeDeprecatesAt
+		if compareTimes(v.RegistrationDeprecatesAt, at) < 0 {
+			at = v.RegistrationDeprecatesAt
 		}
-		for _, q := range o.Queue.Repositories {
-			g.queued.Set(float64(q.Length), q.Repository)
-			if q.OldestSince != nil {
-				g.oldest.Set(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
-			}
-			if q.Stuck != nil {
-				g.stuck.Set(float64(*q.Stuck), q.Repository)
-			}
+		if at != nil {
+			g.refused.Set(float64(at.Unix()), v.Version)
+			g.daysLeft.Set(at.Sub(o.GeneratedAt).Hours()/24, v.Version)
 		}
 	}
-	if o.Versions != nil {
-		for _, v := range o.Versions.InUse {
-			g.versions.Set(float64(v.Runners), v.Version)
-			at := v.RuntimeDeprecatesAt
-			if at == nil || v.RegistrationDeprecatesAt != nil && v.RegistrationDeprecatesAt.Before(*at) {
-				at = v.RegistrationDeprecatesAt
-			}
-			if at != nil {
-				g.refused.Set(float64(at.Unix()), v.Version)
-				g.daysLeft.Set(at.Sub(o.GeneratedAt).Hours()/24, v.Version)
-			}
+}
+
+func (m *Monitor) addRunners(group string, t Totals) {
+	m.gauges.runners.Add(float64(t.Idle), group, "idle")
+	m.gauges.runners.Add(float64(t.Busy), group, "busy")
+	m.gauges.runners.Add(float64(t.Offline), group, "offline")
+}
+
+// setJobs sets what runs and what waits.
+func (m *Monitor) setJobs(o *Overview) {
+	g, stale := &m.gauges, 0
+	for _, r := range o.Repositories {
+		if r.LastSeen != nil {
+			g.running.Add(float64(r.Running), r.Name)
+			g.queued.Add(float64(r.Queued), r.Name)
+			g.oldest.Max(0, r.Name)
+		}
+		if r.Stale {
+			stale++
 		}
 	}
+	g.repositoriesStale.Set(float64(stale))
+	if o.Queue == nil {
+		return
+	}
+	for _, q := range o.Queue.Repositories {
+		if q.OldestSince != nil {
+			g.oldest.Max(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
+		}
+		if q.Stuck != nil {
+			g.stuck.Add(float64(*q.Stuck), q.Repository)
+		}
+	}
+}
+
+// setGitHub sets what asking costs, and what it does not tell.
+func (m *Monitor) setGitHub(o *Overview) {
+	g := &m.gauges
 	if o.GitHub.LastSuccess != nil {
 		g.success.Set(float64(o.GitHub.LastSuccess.Unix()))
 	}
@@ -125,12 +165,6 @@ func (m *Monitor) updateMetrics() {
 	g.pending.Set(float64(o.GitHub.PendingRuns))
 	g.skipped.Set(float64(o.GitHub.SkippedRuns))
 	g.unknown.Set(float64(len(o.Unknown)))
-}
-
-func (m *Monitor) setRunners(group string, t Totals) {
-	m.gauges.runners.Set(float64(t.Idle), group, "idle")
-	m.gauges.runners.Set(float64(t.Busy), group, "busy")
-	m.gauges.runners.Set(float64(t.Offline), group, "offline")
 }
 
 func one(is bool) float64 {

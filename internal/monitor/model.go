@@ -52,7 +52,8 @@ type Totals struct {
 
 // Runners is all runners of the organization.
 type Runners struct {
-	AsOf time.Time `json:"as_of"` // when the list was read; of very many runners that is seldom
+	AsOf       time.Time  `json:"as_of"`                 // when the list was read; of very many runners that is seldom
+	StaleSince *time.Time `json:"stale_since,omitempty"` // the list is older than it should be: it cannot be read
 	Totals
 	List []Runner `json:"list"` // at most 200: busy, then idle, then offline
 }
@@ -86,8 +87,9 @@ type Group struct {
 
 // Running is the jobs that runners of the organization work on.
 type Running struct {
-	Total int          `json:"total"`
-	Jobs  []RunningJob `json:"jobs"` // at most 200, the oldest first
+	Total               int          `json:"total"`
+	Jobs                []RunningJob `json:"jobs"`                 // at most 200, the oldest first
+	UnknownRepositories int          `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
 }
 
 // RunningJob is a job in progress.
@@ -101,12 +103,13 @@ type RunningJob struct {
 
 // Queue is the jobs that wait for a runner of the organization.
 type Queue struct {
-	Total        int               `json:"total"`
-	OldestSince  *time.Time        `json:"oldest_since,omitempty"`
-	Repositories []QueueRepository `json:"repositories"` // the longest wait first
-	Jobs         []QueuedJob       `json:"jobs"`         // at most 200, the oldest first
+	Total               int               `json:"total"`
+	OldestSince         *time.Time        `json:"oldest_since,omitempty"`
+	Repositories        []QueueRepository `json:"repositories"`         // the longest wait first
+	Jobs                []QueuedJob       `json:"jobs"`                 // at most 200, the oldest first
+	UnknownRepositories int               `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
 	// Stuck is how many ask for labels that no runner has; absent when the
-	// runners are unknown, or none is online.
+	// runners are unknown or their list is stale, or none is online.
 	Stuck *int `json:"stuck,omitempty"`
 }
 
@@ -127,8 +130,7 @@ type QueuedJob struct {
 	Since  *time.Time `json:"since,omitempty"`
 	Labels []string   `json:"labels"`
 	// Stuck: no runner that was online in the last ten minutes, or since the last
-	// listings of very many, has these labels; absent when the runners are unknown,
-	// or none is online.
+	// listings of very many, has these labels; absent where the queue's is.
 	Stuck *bool `json:"stuck,omitempty"`
 }
 
@@ -149,6 +151,7 @@ type Repository struct {
 	Queued   int              `json:"queued"`
 	Jobs     Windows[Results] `json:"jobs"`
 	LastSeen *time.Time       `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
+	Stale    bool             `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
 }
 
 // Series is finished jobs in equal steps of time, for a chart.
@@ -256,7 +259,8 @@ type Version struct {
 	// decided yet, or unknown.
 	RegistrationDeprecatesAt *time.Time `json:"registration_deprecates_at,omitempty"`
 	RuntimeDeprecatesAt      *time.Time `json:"runtime_deprecates_at,omitempty"`
-	DaysLeft                 *int       `json:"days_left,omitempty"` // to the first of the two; negative: past
+	DaysLeft                 *int       `json:"days_left,omitempty"`     // to the first of the two; negative: past
+	DatesUnknown             bool       `json:"dates_unknown,omitempty"` // the credentials or the server do not tell the dates
 }
 
 // Problem is something that went wrong, and what to do.

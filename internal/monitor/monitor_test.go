@@ -119,7 +119,7 @@ func TestOverview(t *testing.T) {
 	if o.Slowest[0].Workflow != "Nightly" || len(o.Failing) != 1 || o.Failing[0].Repository != "acme/coach" || o.Failing[0].Jobs.Failed != 3 {
 		t.Errorf("slowest %+v, failing %+v", o.Slowest, o.Failing)
 	}
-	if v := o.Versions; v == nil || v.Latest != "2.336.0" || len(v.InUse) != 2 || v.InUse[1].Version != "2.335.0" || v.InUse[1].Runners != 2 || v.InUse[1].DaysLeft == nil || *v.InUse[1].DaysLeft != 5 {
+	if v := o.Versions; v == nil || v.Latest != "2.336.0" || len(v.InUse) != 2 || v.InUse[1].Version != "2.335.0" || v.InUse[1].Runners != 1 || v.InUse[1].DaysLeft == nil || *v.InUse[1].DaysLeft != 5 {
 		t.Errorf("versions %+v", v)
 	}
 	if o.Memory != nil {
@@ -141,7 +141,7 @@ func TestOverview(t *testing.T) {
 		`org_runner_monitor_job_duration_seconds_count{repository="acme/mcp"} 8`,
 		`org_runner_monitor_job_queue_seconds_bucket{repository="acme/mcp",le="60"} 8`,
 		`org_runner_monitor_hosted_seconds_total{sku="actions_linux"} 7200`,
-		`org_runner_monitor_runner_versions{version="2.335.0"} 2`,
+		`org_runner_monitor_runner_versions{version="2.335.0"} 1`,
 		`org_runner_monitor_stale 0`,
 		fmt.Sprintf(`org_runner_monitor_github_requests_total{kind="call"} %d`, calls),
 	} {
@@ -277,6 +277,9 @@ func TestBudget(t *testing.T) {
 	}
 	if o.Runners.Total != 10_000 || len(o.Runners.List) != mostListed || w.clock.t.Sub(o.Runners.AsOf) > 30*time.Minute {
 		t.Errorf("%d runners, read at %s", o.Runners.Total, o.Runners.AsOf)
+	}
+	if o.Runners.StaleSince != nil || o.Queue.UnknownRepositories != 0 {
+		t.Errorf("runners stale since %v, %d repositories unknown", o.Runners.StaleSince, o.Queue.UnknownRepositories)
 	}
 	if longest == 0 || longest > 10*time.Minute {
 		t.Errorf("the queue of a quiet repository was seen after %s", longest)

@@ -250,7 +250,7 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 			v = &Repository{Name: r.name}
 			byName[r.name] = v
 		}
-		v.Private, v.LastSeen = r.private, moment(r.seen)
+		v.Private, v.LastSeen, v.Stale = r.private, moment(r.seen), r.isStale(o.GeneratedAt)
 		for _, l := range r.live {
 			for _, j := range l.jobs {
 				switch {

@@ -32,60 +32,85 @@ func (t *Totals) add(state string) {
 	}
 }
 
+// runnersStale is since when the list of runners has not been read, if that is
+// longer ago than it should be.
+func (m *Monitor) runnersStale(now time.Time) *time.Time {
+	if now.Sub(m.runnersAt) <= max(m.runnersGood, 10*time.Minute) {
+		return nil
+	}
+	return moment(m.runnersAt)
+}
+
+// isStale tells whether a repository was last seen longer ago than it would have
+// been, even when the budget runs low.
+func (r *repository) isStale(now time.Time) bool {
+	wait := activeEvery
+	if quiet := now.Sub(r.changed); len(r.live) == 0 && quiet > 10*time.Minute {
+		wait = min(max(quiet/20, quietEvery), quietestWait)
+	}
+	return !r.seen.IsZero() && now.Sub(r.seen) > longestStretch*wait+2*time.Minute
+}
+
 // describeRunners is who there is; the running jobs are known already.
 func (m *Monitor) describeRunners(o *Overview) {
-	byName := map[string]*RunningJob{}
-	if o.Running != nil {
-		for i := range o.Running.Jobs {
-			byName[o.Running.Jobs[i].Runner] = &o.Running.Jobs[i]
-		}
-	}
 	groups := map[int64]*Group{}
-	var order []*Group
 	for _, g := range m.groups {
 		groups[g.ID] = &Group{Name: g.Name, Visibility: g.Visibility, AllowsPublic: g.AllowsPublic}
-		order = append(order, groups[g.ID])
 	}
 	if !m.runnersAt.IsZero() {
-		o.Runners = &Runners{AsOf: m.runnersAt.UTC(), List: []Runner{}}
+		o.Runners = &Runners{AsOf: m.runnersAt.UTC(), StaleSince: m.runnersStale(o.GeneratedAt), List: []Runner{}}
 		versions := map[string]int{}
-		ranked := [3][]int{} // busy, idle, offline
-		for i, r := range m.runners {
+		for _, r := range m.runners {
 			state := state(r.Busy, r.Status)
 			o.Runners.add(state)
 			if g := groups[r.GroupID]; g != nil {
 				g.add(state)
 			}
-			if r.Version != nil {
+			// Of a dead one the version is not in use, though GitHub lists it for weeks.
+			if r.Version != nil && state != "offline" {
 				versions[*r.Version]++
 			}
-			rank := map[string]int{"busy": 0, "idle": 1, "offline": 2}[state]
-			ranked[rank] = append(ranked[rank], i)
 		}
-		for _, part := range ranked {
-			sortBy(part, func(a, b int) int { return strings.Compare(m.runners[a].Name, m.runners[b].Name) })
-			for _, i := range part[:min(len(part), mostListed-len(o.Runners.List))] {
-				r := m.runners[i]
-				v := Runner{Name: r.Name, State: state(r.Busy, r.Status), OS: clean(r.OS), Labels: []string{}}
-				if g := groups[r.GroupID]; g != nil {
-					v.Group = g.Name
-				}
-				for _, l := range r.Labels {
-					v.Labels = append(v.Labels, l.Name)
-				}
-				if r.Version != nil {
-					v.Version = *r.Version
-				}
-				if j := byName[r.Name]; j != nil {
-					v.Job = &j.JobRef
-				}
-				o.Runners.List = append(o.Runners.List, v)
-			}
-		}
+		m.listRunners(o, groups)
 		m.describeVersions(o, versions)
 	}
-	for _, g := range order {
-		o.Groups = append(o.Groups, *g)
+	for _, g := range m.groups {
+		o.Groups = append(o.Groups, *groups[g.ID])
+	}
+}
+
+// listRunners lists the busy ones, then the idle, then the offline.
+func (m *Monitor) listRunners(o *Overview, groups map[int64]*Group) {
+	jobs := map[string]*RunningJob{}
+	if o.Running != nil {
+		for i := range o.Running.Jobs {
+			jobs[o.Running.Jobs[i].Runner] = &o.Running.Jobs[i]
+		}
+	}
+	ranked := map[string][]register.Runner{}
+	for _, r := range m.runners {
+		state := state(r.Busy, r.Status)
+		ranked[state] = append(ranked[state], r)
+	}
+	for _, state := range []string{"busy", "idle", "offline"} {
+		part := ranked[state]
+		sortBy(part, func(a, b register.Runner) int { return strings.Compare(a.Name, b.Name) })
+		for _, r := range part[:min(len(part), mostListed-len(o.Runners.List))] {
+			v := Runner{Name: r.Name, State: state, OS: clean(r.OS), Labels: []string{}}
+			if g := groups[r.GroupID]; g != nil {
+				v.Group = g.Name
+			}
+			for _, l := range r.Labels {
+				v.Labels = append(v.Labels, l.Name)
+			}
+			if r.Version != nil {
+				v.Version = *r.Version
+			}
+			if j := jobs[r.Name]; j != nil {
+				v.Job = &j.JobRef
+			}
+			o.Runners.List = append(o.Runners.List, v)
+		}
 	}
 }
 
@@ -94,6 +119,7 @@ func (m *Monitor) describeVersions(o *Overview, inUse map[string]int) {
 	for version, runners := range inUse {
 		v := Version{Version: version, Runners: runners}
 		if dates := m.versions[version]; dates != nil {
+			v.DatesUnknown = dates.unknown
 			v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt = shown(dates.Registration), shown(dates.Runtime)
 			for _, at := range []*time.Time{v.RegistrationDeprecatesAt, v.RuntimeDeprecatesAt} {
 				if at == nil {
@@ -133,11 +159,14 @@ type jobsNow struct {
 // repository has been seen.
 func (m *Monitor) describeJobs(o *Overview) {
 	n := jobsNow{&Running{Jobs: []RunningJob{}}, &Queue{Repositories: []QueueRepository{}, Jobs: []QueuedJob{}}, nil}
-	if m.isOnline() {
+	if m.isOnline() && m.runnersStale(o.GeneratedAt) == nil {
 		n.offered, n.queue.Stuck = m.offeredLabels(), new(int)
 	}
-	seen := false
+	seen, unknown := false, 0
 	for _, r := range m.repositories {
+		if r.seen.IsZero() || r.isStale(o.GeneratedAt) {
+			unknown++
+		}
 		if !r.seen.IsZero() {
 			seen = true
 			n.add(r)
@@ -146,6 +175,7 @@ func (m *Monitor) describeJobs(o *Overview) {
 	if !seen {
 		return
 	}
+	n.running.UnknownRepositories, n.queue.UnknownRepositories = unknown, unknown
 	n.finish()
 	o.Running, o.Queue = n.running, n.queue
 }

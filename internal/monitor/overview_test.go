@@ -141,3 +141,127 @@ func TestWeirdTimes(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// When the list of runners cannot be read, nobody is told that they are idle.
+func TestRunnersAreStale(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach"}, runners: []register.Runner{online(1, "fleet-1", "self-hosted")}}
+	s.runners[0].Version = ptr("2.336.0")
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	if o, text := m.Overview(), metricsText(t, m); o.Runners.StaleSince != nil || !strings.Contains(text, "\norg_runner_monitor_runners_stale 0\n") || !strings.Contains(text, "\norg_runner_monitor_stale_repositories 0\n") {
+		t.Errorf("stale since %v\n%s", o.Runners.StaleSince, text)
+	}
+	last := m.Overview().Runners.AsOf
+	s.waiting(1, "acme/coach", c.t, "gpu")
+	s.runnersErr = &register.Error{Status: 502, Kind: register.ErrUnreachable}
+	pass(t, m, c, 12*time.Minute)
+	o := m.Overview()
+	if o.StaleSince != nil || o.Runners.StaleSince == nil || !o.Runners.StaleSince.Equal(last) || o.Queue.Total != 1 || o.Queue.Stuck != nil {
+		t.Errorf("%+v, queue %+v", o.Runners, o.Queue)
+	}
+	if p := o.Problems; len(p) == 0 || !strings.Contains(fmt.Sprint(p), last.Format("15:04")) {
+		t.Errorf("%+v", p)
+	}
+	pass(t, m, c, 5*time.Minute)
+	text := metricsText(t, m)
+	if !strings.Contains(text, "\norg_runner_monitor_runners_stale 1\n") || strings.Contains(text, "org_runner_monitor_runners{") || strings.Contains(text, "runner_versions{") || !strings.Contains(text, "queued_jobs{") {
+		t.Error(text)
+	}
+	s.runnersErr = nil
+	pass(t, m, c, 6*time.Minute)
+	if o := m.Overview(); o.Runners.StaleSince != nil {
+		t.Errorf("%+v", o.Runners)
+	}
+}
+
+// A repository that cannot be seen, or not lately, is said to be so.
+func TestRepositoriesAreStale(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/mcp", "acme/personal"}, refused: map[string]error{
+		"acme/personal": &register.Error{Status: 403, Kind: register.ErrCredentials},
+	}}
+	m, c := newStubbed(t, s)
+	s.waiting(1, "acme/coach", c.t, "gpu")
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Queue.UnknownRepositories != 1 || o.Running.UnknownRepositories != 1 {
+		t.Errorf("%+v", o.Queue)
+	}
+	s.refused["acme/coach"] = &register.Error{Status: 502, Kind: register.ErrUnreachable}
+	pass(t, m, c, 50*time.Minute)
+	o := m.Overview()
+	stale := map[string]bool{}
+	for _, r := range o.Repositories {
+		stale[r.Name] = r.Stale
+	}
+	if o.Queue.UnknownRepositories != 2 || !stale["acme/coach"] || stale["acme/mcp"] || stale["acme/personal"] {
+		t.Errorf("%+v: %v", o.Queue, stale)
+	}
+	if text := metricsText(t, m); !strings.Contains(text, "\norg_runner_monitor_stale_repositories 1\n") {
+		t.Error(text)
+	}
+}
+
+// The sum over groups is all runners, also those whose group is not known.
+func TestRunnersWithoutGroup(t *testing.T) {
+	s := &stub{runners: []register.Runner{online(1, "a"), online(2, "b"), {ID: 3, Name: "c", Status: "offline"}, {ID: 4, Name: "d", Busy: true, Status: "online"}}}
+	s.runners[0].GroupID, s.runners[1].GroupID = 1, 99
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	text := metricsText(t, m)
+	for _, line := range []string{`{group="Default",state="idle"} 1`, `{group="",state="idle"} 1`, `{group="",state="offline"} 1`, `{group="",state="busy"} 1`} {
+		if !strings.Contains(text, "org_runner_monitor_runners"+line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	for i := range s.runners {
+		s.runners[i].GroupID = 1
+	}
+	pass(t, m, c, time.Minute)
+	if text := metricsText(t, m); strings.Contains(text, `{group="",`) {
+		t.Error("all have a group")
+	}
+}
+
+// What is beyond the bound of series is summed, and of ages the oldest counts.
+func TestManyRepositoriesInMetrics(t *testing.T) {
+	m := crowded(1, &clock{noon})
+	m.makeMetrics()
+	for i := range 1500 {
+		at := noon.Add(-time.Duration(i+1) * time.Minute)
+		m.repositories[fmt.Sprint(i)] = &repository{name: fmt.Sprint("acme/r", i), seen: noon, changed: noon, live: map[int64]*liveRun{
+			1: {id: 1, jobs: []liveJob{{name: "waits", status: "queued", own: true, queued: at}, {name: "runs", status: "in_progress", own: true, runner: "x"}}},
+		}}
+	}
+	text := metricsText(t, m)
+	for _, metric := range []string{"queued_jobs", "running_jobs"} {
+		sum := 0
+		for line := range strings.Lines(text) {
+			if n := 0; strings.HasPrefix(line, "org_runner_monitor_"+metric+"{") {
+				fmt.Sscan(line[strings.LastIndex(line, " "):], &n)
+				sum += n
+			}
+		}
+		if want := 1500; metric == "running_jobs" && sum != want || metric == "queued_jobs" && sum != want+1 {
+			t.Errorf("%s: %d", metric, sum)
+		}
+	}
+	if !strings.Contains(text, fmt.Sprintf("\"} %d\n", 1500*60)) {
+		t.Error("the oldest is gone")
+	}
+}
+
+// A dead registration does not keep an alert up.
+func TestVersionsOfTheDead(t *testing.T) {
+	s := &stub{runners: []register.Runner{{ID: 1, Name: "dead", Status: "offline", Version: ptr("2.300.0")}, online(2, "fleet-1")}}
+	s.runners[1].Version = ptr("2.336.0")
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	m.versions["2.336.0"].unknown = true
+	c.t = c.t.Add(fresh)
+	o := m.Overview()
+	if len(o.Versions.InUse) != 1 || o.Versions.InUse[0].Version != "2.336.0" || !o.Versions.InUse[0].DatesUnknown || len(o.Runners.List) != 2 {
+		t.Errorf("%+v", o.Versions)
+	}
+	if text := metricsText(t, m); strings.Contains(text, "2.300.0") {
+		t.Error(text)
+	}
+}

@@ -47,6 +47,10 @@ const notAdmitted = 3 * time.Minute
 // describeProblems is what is wrong now, and what went wrong.
 func (m *Monitor) describeProblems(o *Overview) {
 	switch {
+	case o.Runners != nil && o.Runners.StaleSince != nil:
+		if o.StaleSince == nil { // else there is a larger one
+			o.isWrong(o.Runners.StaleSince, "github", "the list of runners is of "+o.Runners.AsOf.Format("2 January 15:04 UTC"), "it is read again when GitHub answers for it and the budget allows: --calls-per-hour gives more", "")
+		}
 	case o.Queue == nil || o.Runners == nil || o.Queue.Total == 0:
 	case o.Runners.Idle+o.Runners.Busy == 0:
 		o.isWrong(o.Queue.OldestSince, "labels", fmt.Sprintf("%d jobs wait and no runner is online", o.Queue.Total), "docker compose ps and logs tell why; docker compose up -d starts them", "")

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -110,6 +111,8 @@ type stub struct {
 	runs         map[string][]register.Run
 	jobs         map[int64][]register.Job
 	err          error
+	runnersErr   error
+	refused      map[string]error // by repository
 }
 
 func all[T any](list []T, err error) iter.Seq2[T, error] {
@@ -144,7 +147,7 @@ func (s *stub) Groups(context.Context) ([]register.Group, error) {
 }
 
 func (s *stub) Runners(context.Context) iter.Seq2[register.Runner, error] {
-	return all(s.runners, s.err)
+	return all(s.runners, cmp.Or(s.runnersErr, s.err))
 }
 
 func (s *stub) Runs(_ context.Context, repository, status, _ string) iter.Seq2[register.Run, error] {
@@ -154,7 +157,7 @@ func (s *stub) Runs(_ context.Context, repository, status, _ string) iter.Seq2[r
 			list = append(list, r)
 		}
 	}
-	return all(list, s.err)
+	return all(list, cmp.Or(s.refused[repository], s.err))
 }
 
 func (s *stub) Jobs(_ context.Context, _ string, run int64) iter.Seq2[register.Job, error] {
