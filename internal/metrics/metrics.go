@@ -92,6 +92,17 @@ func (f *Family) Add(n float64, values ...string) {
 	f.at(values).value += n
 }
 
+// Begin makes a series with the value 0, so that its first event is seen as a rise:
+// one that is born with it shows none. Half of the bound is kept for series that
+// have events.
+func (f *Family) Begin(values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	if len(f.series) < maxSeries/2 {
+		f.at(values)
+	}
+}
+
 // Set sets a gauge, or a counter that is counted elsewhere.
 func (f *Family) Set(n float64, values ...string) {
 	f.registry.mu.Lock()
@@ -114,9 +125,6 @@ func (f *Family) Observe(n float64, values ...string) {
 	f.registry.mu.Lock()
 	defer f.registry.mu.Unlock()
 	s := f.at(values)
-	if s.counts == nil {
-		s.counts = make([]uint64, len(f.buckets)+1)
-	}
 	at, _ := slices.BinarySearch(f.buckets, n)
 	s.counts[at]++
 	s.value += n
@@ -152,6 +160,9 @@ func (f *Family) at(values []string) *series {
 		}
 	}
 	s := &series{values: bounded}
+	if f.kind == "histogram" {
+		s.counts = make([]uint64, len(f.buckets)+1)
+	}
 	f.series[key] = s
 	return s
 }

@@ -86,6 +86,29 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
+// What is begun has the value 0, and leaves room for what has events.
+func TestBegin(t *testing.T) {
+	r := &metrics.Registry{}
+	jobs := r.Counter("jobs_total", "Jobs.", "workflow")
+	took := r.Histogram("took_seconds", "How long.", []float64{1}, "job")
+	jobs.Add(2, "CI")
+	jobs.Begin("CI")
+	took.Begin("build")
+	for i := range 5000 {
+		jobs.Begin(fmt.Sprint("workflow ", i))
+	}
+	jobs.Add(1, "new")
+	got := text(t, r)
+	for _, line := range []string{`jobs_total{workflow="CI"} 2`, `jobs_total{workflow="workflow 1"} 0`, `jobs_total{workflow="new"} 1`, `took_seconds_bucket{job="build",le="+Inf"} 0`, `took_seconds_count{job="build"} 0`} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("it lacks %s", line)
+		}
+	}
+	if n := strings.Count(got, "jobs_total{"); n != 501 {
+		t.Errorf("%d series", n)
+	}
+}
+
 func TestBeforeWrite(t *testing.T) {
 	r := &metrics.Registry{}
 	now := r.Gauge("now", "Is set when it is asked for.")

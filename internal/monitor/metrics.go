@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
 )
@@ -78,6 +80,47 @@ func (m *Monitor) updateMetrics() {
 	m.setRunners(o)
 	m.setJobs(o)
 	m.setGitHub(o)
+	m.begin(o)
+}
+
+// begin makes the series of what may end next, so that the first end of a job is
+// seen as a rise: of workflows that have had jobs in the week, or have some now.
+func (m *Monitor) begin(o *Overview) {
+	g := &m.gauges
+	begin := func(repository, workflow string) {
+		for _, conclusion := range []string{"success", "failure", "cancelled"} {
+			g.jobs.Begin(repository, workflow, conclusion)
+		}
+		g.took.Begin(repository)
+		g.queueTime.Begin(repository)
+	}
+	for _, w := range o.workflows {
+		begin(w.Repository, w.Workflow)
+	}
+	if o.Running != nil {
+		for _, j := range o.Running.Jobs {
+			begin(j.Repository, j.Workflow)
+		}
+		for _, j := range o.Queue.Jobs {
+			begin(j.Repository, j.Workflow)
+		}
+	}
+	for _, s := range m.ownSystems() {
+		sku := m.prices.of(s).SKU
+		g.charged.Begin(sku)
+		g.usd.Begin(sku)
+	}
+}
+
+// ownSystems is what the runners run on.
+func (m *Monitor) ownSystems() []system {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[system]bool{}
+	for _, s := range m.systems {
+		found[s] = true
+	}
+	return slices.Collect(maps.Keys(found))
 }
 
 // setRunners sets what is known of runners; of a list that is too old that is

@@ -33,6 +33,8 @@ type Overview struct {
 	Problems     []Problem          `json:"problems"` // what still is so first, then the newest
 	GitHub       Budget             `json:"github"`
 	Unknown      []Unknown          `json:"unknown"` // what the credentials cannot see
+
+	workflows []Workflow // all of the week, for the metrics
 }
 
 // Windows is one thing over the last hour, day and week.

@@ -191,6 +191,7 @@ func describeWorkflows(o *Overview, workflows map[workflowKey]*workflowSums) {
 	byName := func(a, b Workflow) int {
 		return cmp.Or(strings.Compare(a.Repository, b.Repository), strings.Compare(a.Workflow, b.Workflow))
 	}
+	o.workflows = all
 	sortBy(all, func(a, b Workflow) int { return cmp.Or(cmp.Compare(b.Execution.P95, a.Execution.P95), byName(a, b)) })
 	o.Slowest = append(o.Slowest, all[:min(len(all), mostWorkflows)]...)
 	sortBy(all, func(a, b Workflow) int {

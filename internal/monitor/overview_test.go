@@ -265,3 +265,39 @@ func TestVersionsOfTheDead(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// A series is there with 0 before its first event, or no increase would show it.
+func TestSeriesBeginWithZero(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach"}, runners: []register.Runner{online(1, "fleet-1", "self-hosted", "ARM64")}}
+	m, c := newStubbed(t, s)
+	s.waiting(1, "acme/coach", c.t, "self-hosted")
+	pass(t, m, c, time.Minute)
+	text := metricsText(t, m)
+	for _, line := range []string{
+		`jobs_total{repository="acme/coach",workflow="CI",conclusion="success"}`, `jobs_total{repository="acme/coach",workflow="CI",conclusion="failure"}`,
+		`jobs_total{repository="acme/coach",workflow="CI",conclusion="cancelled"}`, `job_duration_seconds_count{repository="acme/coach"}`,
+		`hosted_seconds_total{sku="actions_linux_arm"}`, `hosted_usd_total{sku="actions_linux_arm"}`,
+	} {
+		if !strings.Contains(text, "org_runner_monitor_"+line+" 0\n") {
+			t.Errorf("the metrics lack %s 0", line)
+		}
+	}
+	s.runs["acme/coach"][0] = register.Run{ID: 1, Name: "CI", Status: "completed", Conclusion: "success", Attempt: 1, UpdatedAt: c.t}
+	s.jobs[1][0].Status, s.jobs[1][0].Conclusion, s.jobs[1][0].RunnerName, s.jobs[1][0].StartedAt, s.jobs[1][0].CompletedAt = "completed", "success", "fleet-1", ptr(c.t), ptr(c.t)
+	pass(t, m, c, time.Minute)
+	if text := metricsText(t, m); !strings.Contains(text, `conclusion="success"} 1`+"\n") || !strings.Contains(text, `conclusion="failure"} 0`+"\n") {
+		t.Error(text)
+	}
+	// The next life knows the workflow from the history.
+	o := m.options
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := metricsText(t, next); !strings.Contains(text, `conclusion="success"} 0`+"\n") {
+		t.Error(text)
+	}
+}
