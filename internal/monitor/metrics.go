@@ -168,9 +168,9 @@ func (m *Monitor) addRunners(group string, t Totals) {
 func (m *Monitor) setJobs(o *Overview) {
 	g, stale := &m.gauges, 0
 	for _, r := range o.Repositories {
-		if r.LastSeen != nil {
-			g.running.Add(float64(r.Running), r.Name)
-			g.queued.Add(float64(r.Queued), r.Name)
+		if r.Running != nil {
+			g.running.Add(float64(*r.Running), r.Name)
+			g.queued.Add(float64(*r.Queued), r.Name)
 			g.oldest.Max(0, r.Name)
 		}
 		if r.Stale {

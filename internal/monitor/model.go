@@ -145,15 +145,16 @@ type Results struct {
 	Other     int `json:"other"` // neutral, stale and what GitHub may invent; skipped jobs do not count at all
 }
 
-// Repository is what one repository has had done on own runners.
+// Repository is what one repository has had done on own runners. What runs and
+// waits is absent where that cannot be seen, and its jobs where they never were.
 type Repository struct {
-	Name     string           `json:"name"` // owner/name
-	Private  *bool            `json:"private,omitempty"`
-	Running  int              `json:"running"`
-	Queued   int              `json:"queued"`
-	Jobs     Windows[Results] `json:"jobs"`
-	LastSeen *time.Time       `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
-	Stale    bool             `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
+	Name     string            `json:"name"` // owner/name
+	Private  *bool             `json:"private,omitempty"`
+	Running  *int              `json:"running,omitempty"`
+	Queued   *int              `json:"queued,omitempty"`
+	Jobs     *Windows[Results] `json:"jobs,omitempty"`
+	LastSeen *time.Time        `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
+	Stale    bool              `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
 }
 
 // Series is finished jobs in equal steps of time, for a chart.
@@ -219,14 +220,15 @@ type JobMemory struct {
 	Written    *int64   `json:"written_bytes,omitempty"`
 }
 
-// Savings is what own runners have run, and what GitHub's would have cost.
+// Savings is what own runners have run, and what GitHub's would have cost. A window
+// is absent while no repository's jobs could be seen.
 type Savings struct {
 	PricesOf     string        `json:"prices_of"` // date of the price list
 	PricesSource string        `json:"prices_source"`
 	Note         string        `json:"note"` // what is and what is not in the price
-	Hour         Saved         `json:"hour"`
-	Day          Saved         `json:"day"`
-	Week         Saved         `json:"week"`
+	Hour         *Saved        `json:"hour,omitempty"`
+	Day          *Saved        `json:"day,omitempty"`
+	Week         *Saved        `json:"week,omitempty"`
 	Lines        []SavingsLine `json:"lines"` // of the week, by the line of the price list
 }
 

@@ -77,7 +77,7 @@ func TestOverview(t *testing.T) {
 	}
 	found := map[string]Windows[Results]{}
 	for _, r := range o.Repositories {
-		found[r.Name] = r.Jobs
+		found[r.Name] = *r.Jobs
 	}
 	for name, want := range map[string]Windows[Results]{
 		"acme/coach":     {Results{10, 7, 3, 0, 0}, Results{10, 7, 3, 0, 0}, Results{10, 7, 3, 0, 0}},
@@ -320,6 +320,9 @@ func TestUnknown(t *testing.T) {
 				t.Errorf("runners %v, queue %v", o.Runners, o.Queue)
 			}
 			data, _ := json.Marshal(o)
+			if strings.Contains(string(data), `"hosted_usd"`) != test.queue || strings.Contains(string(data), `"queued":0,"jobs":{`) != test.queue {
+				t.Errorf("savings and repositories: %s", data)
+			}
 			if strings.Contains(string(data), `"queue":null`) || strings.Contains(string(data), `"queue":{"total"`) != test.queue {
 				t.Errorf("JSON %s", data)
 			}

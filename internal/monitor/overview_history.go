@@ -103,7 +103,7 @@ func (s *sums) add(j finished) {
 	}
 	r := s.repositories[j.repository]
 	if r == nil {
-		r = &Repository{Name: j.repository.Value()}
+		r = &Repository{Name: j.repository.Value(), Jobs: &Windows[Results]{}}
 		s.repositories[j.repository] = r
 	}
 	line, charge := s.charge(j)
@@ -162,14 +162,15 @@ func addTimes(waited, ran *times, j finished) {
 func (m *Monitor) describeHistory(o *Overview) {
 	s := newSums(o.GeneratedAt, &m.prices)
 	m.each(s.add)
-	saved := [len(windows)]*Saved{&o.Savings.Hour, &o.Savings.Day, &o.Savings.Week}
+	saved := [len(windows)]**Saved{&o.Savings.Hour, &o.Savings.Day, &o.Savings.Week}
 	for i := range s.windows {
 		w := &s.windows[i]
 		*o.Durations.at(i) = Durations{Queue: w.waited.percentiles(), Execution: w.ran.percentiles()}
 		describeSeries(&w.series, w.buckets)
 		*o.Series.at(i) = w.series
-		w.saved.round()
-		*saved[i] = w.saved
+		if w.saved.round(); o.Running != nil || w.saved.Minutes > 0 {
+			*saved[i] = &w.saved
+		}
 	}
 	o.Savings.PricesOf, o.Savings.PricesSource = m.prices.Date, m.prices.Source
 	o.Savings.Note = fmt.Sprintf("what the same minutes would have cost on GitHub's runners of %d cores, or its standard ones: each job rounded up to whole minutes, before a plan's included minutes; standard runners are free for public repositories", m.prices.cores)
@@ -252,22 +253,50 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 			byName[r.name] = v
 		}
 		v.Private, v.LastSeen, v.Stale = r.private, moment(r.seen), r.isStale(o.GeneratedAt)
-		for _, l := range r.live {
-			for _, j := range l.jobs {
-				switch {
-				case !j.own:
-				case j.status == "in_progress":
-					v.Running++
-				case j.status == "queued":
-					v.Queued++
-				}
-			}
+		if v.LastSeen == nil {
+			continue
+		}
+		v.Running, v.Queued = r.present()
+		if v.Jobs == nil {
+			v.Jobs = &Windows[Results]{}
 		}
 	}
 	for _, r := range byName {
 		o.Repositories = append(o.Repositories, *r)
 	}
 	sortBy(o.Repositories, func(a, b Repository) int {
-		return cmp.Or(cmp.Compare(b.Jobs.Week.Total, a.Jobs.Week.Total), cmp.Compare(b.Queued+b.Running, a.Queued+a.Running), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.week(), a.week()), cmp.Compare(b.now(), a.now()), strings.Compare(a.Name, b.Name))
 	})
+}
+
+// present counts the jobs that run and that wait.
+func (r *repository) present() (running, queued *int) {
+	running, queued = new(int), new(int)
+	for _, l := range r.live {
+		for _, j := range l.jobs {
+			switch {
+			case !j.own:
+			case j.status == "in_progress":
+				*running++
+			case j.status == "queued":
+				*queued++
+			}
+		}
+	}
+	return running, queued
+}
+
+// week and now are what repositories are sorted by; unknown is none.
+func (r *Repository) week() int {
+	if r.Jobs == nil {
+		return 0
+	}
+	return r.Jobs.Week.Total
+}
+
+func (r *Repository) now() int {
+	if r.Running == nil {
+		return 0
+	}
+	return *r.Running + *r.Queued
 }
