@@ -162,6 +162,7 @@ func (m *Monitor) step(ctx context.Context) (wait time.Duration) {
 	now := m.now()
 	m.change(func() { m.stepped = now })
 	m.readRecords(now)
+	m.keepStore(now)
 	if left := m.pause.Sub(now); left > 0 {
 		return left
 	}
@@ -872,9 +873,7 @@ func (m *Monitor) record(line runLine, l *liveRun) {
 	for _, f := range m.history.add(line, m.now()) {
 		m.count(l, f)
 	}
-	if m.history.err != nil {
-		m.problem("store", clean("the history cannot be written: "+m.history.err.Error()), "make room on the disk of "+m.options.Data+", or name another folder with --data", "")
-	}
+	m.tellStore()
 }
 
 // line is a job of a live run in the form of the history.

@@ -16,7 +16,7 @@ type gauges struct {
 	versions, refused, daysLeft              *metrics.Family
 	success, stale, calls, budget, remaining *metrics.Family
 	pending, skipped, unknown                *metrics.Family
-	runnersStale, repositoriesStale          *metrics.Family
+	runnersStale, repositoriesStale, storeOK *metrics.Family
 }
 
 // buckets in seconds: jobs take from seconds to hours, and wait as long.
@@ -48,6 +48,7 @@ func (m *Monitor) makeMetrics() {
 	g.pending = r.Gauge("org_runner_monitor_pending_runs", "Finished runs that are still to be looked into.")
 	g.skipped = r.Counter("org_runner_monitor_skipped_runs_total", "Finished runs that the budget did not allow to look into.")
 	g.unknown = r.Gauge("org_runner_monitor_unknown", "Things that the credentials cannot see; the page names them.")
+	g.storeOK = r.Gauge("org_runner_monitor_store_ok", "1 when the history can be written and the job records can be read.")
 	r.BeforeWrite(m.updateMetrics)
 }
 
@@ -198,6 +199,7 @@ func (m *Monitor) setGitHub(o *Overview) {
 		g.success.Set(float64(o.GitHub.LastSuccess.Unix()))
 	}
 	g.stale.Set(one(o.StaleSince != nil))
+	g.storeOK.Set(one(o.storeOK))
 	calls, unchanged := m.meter.totals()
 	g.calls.Set(float64(calls), "call")
 	g.calls.Set(float64(unchanged), "unchanged")

@@ -59,6 +59,7 @@ func (m *Monitor) describeProblems(o *Overview) {
 		m.describeNotAdmitted(o)
 	}
 	o.describeRefused()
+	o.storeOK = m.records.trouble == "" && m.history.err == nil
 	for _, p := range m.problems {
 		v := *p
 		v.Now = m.isNow(p)
@@ -133,13 +134,22 @@ func (o *Overview) describeRefused() {
 	}
 }
 
+// lasting notes what is wrong with a file once for as long as it is the same; the
+// state is locked, and what is "" when nothing is wrong.
+func (m *Monitor) lasting(now *string, what, remedy string) {
+	if what != "" && what != *now {
+		m.problem("store", what, remedy, "")
+	}
+	*now = what
+}
+
 // isNow tells whether a problem that was noted lasts.
 func (m *Monitor) isNow(p *Problem) bool {
 	switch p.Kind {
 	case "github":
 		return m.failing != nil && p.What == problemText(m.failing)
 	case "store":
-		return p.What == m.records.trouble
+		return p.What == m.records.trouble || p.What == m.history.trouble
 	}
 	return false
 }

@@ -73,17 +73,14 @@ func (m *Monitor) readRecords(now time.Time) {
 	for _, p := range problems {
 		m.problemAt(p.Time, p.Kind, p.What, p.Remedy, p.URL)
 	}
-	was := f.trouble
-	if f.trouble = ""; err != nil {
-		f.trouble = clean("the job records cannot be read: " + err.Error())
+	what, remedy := "", "let this user read "+f.path
+	if err != nil {
+		what = clean("the job records cannot be read: " + err.Error())
 	}
-	if f.trouble != "" && f.trouble != was {
-		remedy := "let this user read " + f.path
-		if errors.Is(err, records.ErrReplaced) {
-			remedy = "remove it: a job can write to the folder " + filepath.Dir(f.path)
-		}
-		m.problem("store", f.trouble, remedy, "")
+	if errors.Is(err, records.ErrReplaced) {
+		remedy = "remove it: a job can write to the folder " + filepath.Dir(f.path)
 	}
+	m.lasting(&f.trouble, what, remedy)
 }
 
 // wait is how long the file need not be looked at.
