@@ -48,7 +48,7 @@ func (m *Monitor) makeMetrics() {
 	g.pending = r.Gauge("org_runner_monitor_pending_runs", "Finished runs that are still to be looked into.")
 	g.skipped = r.Counter("org_runner_monitor_skipped_runs_total", "Finished runs that the budget did not allow to look into.")
 	g.unknown = r.Gauge("org_runner_monitor_unknown", "Things that the credentials cannot see; the page names them.")
-	g.storeOK = r.Gauge("org_runner_monitor_store_ok", "1 when the history can be written and the job records can be read.")
+	g.storeOK = r.Gauge("org_runner_monitor_store_ok", "1 when the history can be written.")
 	r.BeforeWrite(m.updateMetrics)
 }
 

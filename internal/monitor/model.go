@@ -35,7 +35,7 @@ type Overview struct {
 	Unknown      []Unknown          `json:"unknown"` // what the credentials cannot see
 
 	workflows []Workflow // all of the week, for the metrics
-	storeOK   bool       // the history is written and the job records are read
+	storeOK   bool       // the history is written
 }
 
 // Windows is one thing over the last hour, day and week.

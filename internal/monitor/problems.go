@@ -59,7 +59,7 @@ func (m *Monitor) describeProblems(o *Overview) {
 		m.describeNotAdmitted(o)
 	}
 	o.describeRefused()
-	o.storeOK = m.records.trouble == "" && m.history.err == nil
+	o.storeOK = m.history.err == nil
 	for _, p := range m.problems {
 		v := *p
 		v.Now = m.isNow(p)

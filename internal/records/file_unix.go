@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
-// safely is to open neither what a link leads to, nor to wait for a pipe's other end.
-const safely = syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_CLOEXEC
+const safely = safefile.NoFollow
 
 func isLink(err error) bool { return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) }
 
