@@ -91,8 +91,8 @@ type Group struct {
 // Running is the jobs that runners of the organization work on.
 type Running struct {
 	Total               int          `json:"total"`
-	Jobs                []RunningJob `json:"jobs"`                 // at most 200, the oldest first
 	UnknownRepositories int          `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
+	Jobs                []RunningJob `json:"jobs"`                 // at most 200, the oldest first
 }
 
 // RunningJob is a job in progress.
@@ -107,10 +107,10 @@ type RunningJob struct {
 // Queue is the jobs that wait for a runner of the organization.
 type Queue struct {
 	Total               int               `json:"total"`
-	OldestSince         *time.Time        `json:"oldest_since,omitempty"`
-	Repositories        []QueueRepository `json:"repositories"`         // the longest wait first
-	Jobs                []QueuedJob       `json:"jobs"`                 // at most 200, the oldest first
 	UnknownRepositories int               `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
+	OldestSince         *time.Time        `json:"oldest_since,omitempty"`
+	Repositories        []QueueRepository `json:"repositories"` // the longest wait first
+	Jobs                []QueuedJob       `json:"jobs"`         // at most 200, the oldest first
 	// Stuck is how many ask for labels that no runner has; absent when the
 	// runners are unknown or their list is stale, or none is online.
 	Stuck *int `json:"stuck,omitempty"`
@@ -264,8 +264,8 @@ type Version struct {
 	// decided yet, or unknown.
 	RegistrationDeprecatesAt *time.Time `json:"registration_deprecates_at,omitempty"`
 	RuntimeDeprecatesAt      *time.Time `json:"runtime_deprecates_at,omitempty"`
-	DaysLeft                 *int       `json:"days_left,omitempty"`     // to the first of the two; negative: past
 	DatesUnknown             bool       `json:"dates_unknown,omitempty"` // the credentials or the server do not tell the dates
+	DaysLeft                 *int       `json:"days_left,omitempty"`     // to the first of the two; negative: past
 }
 
 // Problem is something that went wrong, and what to do.
