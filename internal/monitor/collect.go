@@ -105,8 +105,9 @@ type repository struct {
 	name    string
 	private *bool
 	due     time.Time
-	changed time.Time // when something last happened
-	seen    time.Time // when GitHub last told of its runs
+	changed time.Time     // when something last happened
+	seen    time.Time     // when GitHub last told of its runs
+	wait    time.Duration // from then on, until they were to be asked for again
 	tags    tags
 	sweep   time.Time // when the older runs are due
 	more    bool      // there are older ones
@@ -617,6 +618,7 @@ func (m *Monitor) readRuns(ctx context.Context, r *repository) error {
 		wait = m.seldom(min(max(quiet/20, quietEvery), quietestWait))
 	}
 	r.due = now.Add(wait)
+	m.change(func() { r.wait = wait })
 	return nil
 }
 

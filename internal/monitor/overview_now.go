@@ -41,14 +41,10 @@ func (m *Monitor) runnersStale(now time.Time) *time.Time {
 	return moment(m.runnersAt)
 }
 
-// isStale tells whether a repository was last seen longer ago than it would have
-// been, even when the budget runs low.
+// isStale tells whether a repository was last seen much longer ago than it was to
+// be seen again.
 func (r *repository) isStale(now time.Time) bool {
-	wait := activeEvery
-	if quiet := now.Sub(r.changed); len(r.live) == 0 && quiet > 10*time.Minute {
-		wait = min(max(quiet/20, quietEvery), quietestWait)
-	}
-	return !r.seen.IsZero() && now.Sub(r.seen) > longestStretch*wait+2*time.Minute
+	return !r.seen.IsZero() && now.Sub(r.seen) > 3*r.wait+2*time.Minute
 }
 
 // describeRunners is who there is; the running jobs are known already.
