@@ -5,7 +5,7 @@
 package metrics
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -34,9 +35,11 @@ const Other = "other"
 // Registry holds the metrics in the order in which they were made. It is safe
 // for use by several goroutines.
 type Registry struct {
+	asking sync.Mutex // from what before sets to the text: held without mu, which before wants
+	before func()
+
 	mu       sync.Mutex
 	families []*Family
-	before   func()
 }
 
 // Family is a metric with its series.
@@ -89,6 +92,17 @@ func (f *Family) Add(n float64, values ...string) {
 	f.at(values).value += n
 }
 
+// Begin makes a series with the value 0, so that its first event is seen as a rise:
+// one that is born with it shows none. Half of the bound is kept for series that
+// have events.
+func (f *Family) Begin(values ...string) {
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	if len(f.series) < maxSeries/2 {
+		f.at(values)
+	}
+}
+
 // Set sets a gauge, or a counter that is counted elsewhere.
 func (f *Family) Set(n float64, values ...string) {
 	f.registry.mu.Lock()
@@ -96,14 +110,21 @@ func (f *Family) Set(n float64, values ...string) {
 	f.at(values).value = n
 }
 
-// Observe adds an observation to a histogram.
-func (f *Family) Observe(n float64, values ...string) {
+// Max makes a gauge at least n: for one of which several may be counted under Other.
+func (f *Family) Max(n float64, values ...string) {
 	f.registry.mu.Lock()
 	defer f.registry.mu.Unlock()
 	s := f.at(values)
-	if s.counts == nil {
-		s.counts = make([]uint64, len(f.buckets)+1)
-	}
+	s.value = max(s.value, n)
+}
+
+// Observe adds an observation to a histogram. None is negative, whatever two clocks
+// have made of it: a sum that falls looks like a restart.
+func (f *Family) Observe(n float64, values ...string) {
+	n = max(n, 0)
+	f.registry.mu.Lock()
+	defer f.registry.mu.Unlock()
+	s := f.at(values)
 	at, _ := slices.BinarySearch(f.buckets, n)
 	s.counts[at]++
 	s.value += n
@@ -139,13 +160,22 @@ func (f *Family) at(values []string) *series {
 		}
 	}
 	s := &series{values: bounded}
+	if f.kind == "histogram" {
+		s.counts = make([]uint64, len(f.buckets)+1)
+	}
 	f.series[key] = s
 	return s
 }
 
-// bound makes valid UTF-8 of bounded length out of anything.
+// bound makes of anything valid UTF-8 of bounded length that does not steer the
+// terminal of who looks at it. A line feed stays, it is written as an escape.
 func bound(value string) string {
-	value = strings.ToValidUTF8(value, "\uFFFD")
+	value = strings.Map(func(r rune) rune {
+		if r != '\n' && unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r // what is not valid comes as RuneError
+	}, value)
 	if len(value) <= maxValue {
 		return value
 	}
@@ -156,34 +186,30 @@ func bound(value string) string {
 	return value[:end] + "…"
 }
 
-// WriteTo writes all metrics; those without a series are left out.
+// WriteTo writes all metrics. They are made whole before the first byte is sent: a
+// reader that does not read holds up nobody who counts, and of two that ask at once
+// each gets the values of one moment.
 func (r *Registry) WriteTo(w io.Writer) (int64, error) {
+	text := r.text()
+	return text.WriteTo(w)
+}
+
+func (r *Registry) text() *bytes.Buffer {
+	r.asking.Lock()
+	defer r.asking.Unlock()
 	if r.before != nil {
 		r.before()
 	}
-	counted := &counting{w: w}
-	out := bufio.NewWriter(counted)
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := &bytes.Buffer{}
 	for _, f := range r.families {
 		f.write(out)
 	}
-	r.mu.Unlock()
-	err := out.Flush()
-	return counted.n, err
+	return out
 }
 
-type counting struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counting) Write(data []byte) (int, error) {
-	n, err := c.w.Write(data)
-	c.n += int64(n)
-	return n, err
-}
-
-func (f *Family) write(out *bufio.Writer) {
+func (f *Family) write(out *bytes.Buffer) {
 	// Also one without a series is named: who writes an alert finds it.
 	fmt.Fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", f.name, helpEscapes.Replace(f.help), f.name, f.kind)
 	all := make([]*series, 0, len(f.series))
@@ -211,7 +237,7 @@ func (f *Family) write(out *bufio.Writer) {
 }
 
 // line writes one sample; upper is a bucket's bound, or "".
-func (f *Family) line(out *bufio.Writer, suffix string, values []string, upper string, n float64) {
+func (f *Family) line(out *bytes.Buffer, suffix string, values []string, upper string, n float64) {
 	out.WriteString(f.name + suffix)
 	separator := "{"
 	for i, label := range f.labels {

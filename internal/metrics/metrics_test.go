@@ -2,8 +2,11 @@ package metrics_test
 
 import (
 	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
@@ -83,6 +86,29 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
+// What is begun has the value 0, and leaves room for what has events.
+func TestBegin(t *testing.T) {
+	r := &metrics.Registry{}
+	jobs := r.Counter("jobs_total", "Jobs.", "workflow")
+	took := r.Histogram("took_seconds", "How long.", []float64{1}, "job")
+	jobs.Add(2, "CI")
+	jobs.Begin("CI")
+	took.Begin("build")
+	for i := range 5000 {
+		jobs.Begin(fmt.Sprint("workflow ", i))
+	}
+	jobs.Add(1, "new")
+	got := text(t, r)
+	for _, line := range []string{`jobs_total{workflow="CI"} 2`, `jobs_total{workflow="workflow 1"} 0`, `jobs_total{workflow="new"} 1`, `took_seconds_bucket{job="build",le="+Inf"} 0`, `took_seconds_count{job="build"} 0`} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("it lacks %s", line)
+		}
+	}
+	if n := strings.Count(got, "jobs_total{"); n != 501 {
+		t.Errorf("%d series", n)
+	}
+}
+
 func TestBeforeWrite(t *testing.T) {
 	r := &metrics.Registry{}
 	now := r.Gauge("now", "Is set when it is asked for.")
@@ -92,4 +118,77 @@ func TestBeforeWrite(t *testing.T) {
 	if got := text(t, r); !strings.Contains(got, "now 2\n") {
 		t.Errorf("got %s", got)
 	}
+}
+
+// Who looks at them in a terminal is not steered by what others have named.
+func TestControlCharacters(t *testing.T) {
+	r := &metrics.Registry{}
+	r.Gauge("job", "A job.", "name").Set(1, "a\x1b[2Jb\rc\u009bd\x00e\x7ff\tg\nh \xff")
+	if got := text(t, r); !strings.Contains(got, `job{name="a�[2Jb�c�d�e�f�g\nh �"} 1`) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// Two clocks that differ do not make a sum fall.
+func TestNothingTakesLessThanNoTime(t *testing.T) {
+	r := &metrics.Registry{}
+	took := r.Histogram("took_seconds", "How long.", []float64{1})
+	took.Observe(-3600)
+	if got := text(t, r); !strings.Contains(got, "took_seconds_sum 0\n") || !strings.Contains(got, "took_seconds_bucket{le=\"1\"} 1\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A reader that does not read holds up neither who counts nor who else reads.
+func TestSlowReader(t *testing.T) {
+	r := &metrics.Registry{}
+	jobs := r.Counter("jobs_total", "Jobs.", "repository")
+	for i := range 1000 {
+		jobs.Add(1, fmt.Sprint(strings.Repeat("long", 30), i))
+	}
+	never, writer := io.Pipe()
+	defer never.Close()
+	go func() { _, _ = r.WriteTo(writer) }()
+	if _, err := never.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		jobs.Add(1, "one")
+		text(t, r)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it hangs")
+	}
+}
+
+// Of two that ask at once each gets the values of one moment.
+func TestManyReaders(t *testing.T) {
+	r := &metrics.Registry{}
+	a := r.Gauge("a", "Is set anew.", "of")
+	n := 0
+	r.BeforeWrite(func() {
+		a.Reset()
+		n++
+		for i := range 50 {
+			a.Set(float64(n), fmt.Sprint(i))
+		}
+	})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				got := text(t, r)
+				_, first, _ := strings.Cut(got, `a{of="0"} `)
+				first, _, _ = strings.Cut(first, "\n")
+				if strings.Count(got, "} "+first+"\n") != 50 {
+					t.Errorf("got %s", got)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

@@ -1,22 +1,11 @@
 package monitor
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"sort"
 	"time"
 	"unique"
-
-	"github.com/virtuoso902/org-runner/register"
 )
 
 const (
@@ -26,36 +15,7 @@ const (
 	// mostJobs and mostBytes bound the history, in memory and as a file.
 	mostJobs  = 100_000
 	mostBytes = 64 << 20
-	// longestLine bounds one run of the file, in bytes: 1,000 jobs.
-	longestLine = 1 << 20
 )
-
-// runLine is one line of the file: a finished run with those of its jobs that ran
-// on own runners. There may be none; then it only says that the run has been
-// looked into.
-type runLine struct {
-	Run        int64     `json:"run"`
-	Attempt    int       `json:"attempt,omitempty"`
-	Repository string    `json:"repository"`
-	Workflow   string    `json:"workflow,omitempty"`
-	Finished   int64     `json:"finished"` // Unix seconds, as all times here
-	Free       bool      `json:"free,omitempty"`
-	Jobs       []jobLine `json:"jobs,omitempty"`
-}
-
-type jobLine struct {
-	Name     string `json:"name"`
-	Result   string `json:"result"`
-	Queued   int64  `json:"queued,omitempty"`
-	Started  int64  `json:"started,omitempty"`
-	Finished int64  `json:"finished"`
-	System   string `json:"system,omitempty"`
-}
-
-// header is the file's first line.
-type header struct {
-	Began time.Time `json:"began"`
-}
 
 // name is a text of which there is one copy, however many jobs have it.
 type name = unique.Handle[string]
@@ -69,94 +29,22 @@ type finished struct {
 	free                       bool // GitHub's own runners would have been free
 }
 
+func (j finished) took() time.Duration { return time.Duration(max(j.ended-j.started, 0)) * time.Second }
+
+func (j finished) waited() time.Duration { return time.Duration(j.started-j.queued) * time.Second }
+
 // history is the finished jobs of the last days, in memory and in a file. Its
 // owner locks.
 type history struct {
-	path  string
-	file  *os.File
 	began time.Time
 	jobs  []finished
 	runs  map[int64]run // those that have been looked into
-	lines int           // in the file
-	whole int           // of them when it was last written anew
-	size  int64
-	err   error // of the last write
+	historyFile
 }
 
 type run struct {
 	attempt int
 	ended   int64
-}
-
-// openHistory reads dir/history.jsonl, which need not be there yet. An error is
-// one of the configuration: the folder cannot be used.
-func openHistory(dir string, now time.Time) (*history, error) {
-	h := &history{path: filepath.Join(dir, "history.jsonl"), began: now, runs: map[int64]run{}}
-	refused := func(err error) (*history, error) {
-		return nil, fmt.Errorf("%w: the history cannot be kept: %w: make %s a folder that this user (uid %d) can write, as a volume, or name another one with --data",
-			register.ErrConfiguration, err, dir, os.Getuid())
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return refused(err)
-	}
-	if err := h.load(now); err != nil {
-		return refused(err)
-	}
-	// It is written anew once, so that what is old, torn or double is gone, and it is
-	// known that it can be.
-	if err := h.compact(now); err != nil {
-		return refused(err)
-	}
-	return h, nil
-}
-
-func (h *history) close() error { return h.file.Close() }
-
-// load reads the file. Lines that are no runs were torn by a crash.
-func (h *history) load(now time.Time) error {
-	f, err := os.Open(h.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	reader := bufio.NewReaderSize(f, 64<<10)
-	for {
-		line, err := readLine(reader)
-		if len(line) > 0 {
-			var first header
-			var r runLine
-			switch {
-			case json.Unmarshal(line, &r) == nil && r.Run != 0 && r.Finished > 0:
-				h.remember(r)
-			case json.Unmarshal(line, &first) == nil && !first.Began.IsZero() && first.Began.Before(now):
-				h.began = first.Began
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-// readLine reads one line; one that is too long is passed over.
-func readLine(reader *bufio.Reader) (line []byte, err error) {
-	for {
-		part, err := reader.ReadSlice('\n')
-		if len(line)+len(part) <= longestLine {
-			line = append(line, part...)
-		} else {
-			line = append(line[:0], "too long"...)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return bytes.TrimSpace(line), err
-		}
-	}
 }
 
 // has tells whether an attempt of a run has been looked into.
@@ -165,51 +53,50 @@ func (h *history) has(id int64, attempt int) bool {
 	return found && r.attempt >= attempt
 }
 
-func finishedOf(r runLine, j jobLine) finished {
-	return finished{run: r.Run, queued: j.Queued, started: j.Started, ended: j.Finished, repository: unique.Make(r.Repository),
-		workflow: unique.Make(r.Workflow), name: unique.Make(j.Name), result: unique.Make(j.Result), system: unique.Make(j.System), free: r.Free}
-}
-
 // remember takes a run into memory and returns those of its jobs that are new: the
 // jobs that a new attempt did not run again are those of the old one.
 func (h *history) remember(r runLine) []finished {
-	if h.has(r.Run, r.Attempt) {
+	_, again := h.runs[r.Run]
+	if h.has(r.Run, r.Attempt) && !r.More {
 		return nil
 	}
-	_, again := h.runs[r.Run]
-	h.runs[r.Run] = run{r.Attempt, r.Finished}
+	h.runs[r.Run] = run{max(r.Attempt, h.runs[r.Run].attempt), r.Finished}
+	type key struct {
+		started int64
+		name    name
+	}
+	known := map[key]bool{}
+	if again && !r.More {
+		for _, old := range h.jobs {
+			if old.run == r.Run {
+				known[key{old.started, old.name}] = true
+			}
+		}
+	}
 	var added []finished
 	for _, j := range r.Jobs {
-		f := finishedOf(r, j)
-		if again && slices.ContainsFunc(h.jobs, func(old finished) bool {
-			return old.run == f.run && old.started == f.started && old.name == f.name
-		}) {
-			continue
+		if f := finishedOf(r, j); !known[key{f.started, f.name}] {
+			added = append(added, f)
 		}
-		added = append(added, f)
 	}
 	h.jobs = append(h.jobs, added...)
 	return added
 }
 
-// add remembers a finished run and appends it to the file. What cannot be written
-// is remembered all the same, and err says so.
+// add remembers a finished run and writes it to the file. What cannot be written
+// is remembered all the same.
 func (h *history) add(r runLine, now time.Time) []finished {
+	known := h.has(r.Run, r.Attempt)
 	added := h.remember(r)
-	data, err := json.Marshal(r)
-	if err == nil {
-		if h.err != nil {
-			data = append([]byte{'\n'}, data...) // ends a line that was torn
-		}
-		var n int
-		n, err = h.file.Write(append(data, '\n'))
-		h.size += int64(n)
-		h.lines++
+	if known {
+		return added
 	}
-	h.err = err
-	if len(h.jobs) > mostJobs+mostJobs/10 || h.size > mostBytes || h.lines > 2*h.whole+1000 {
-		h.err = errors.Join(err, h.compact(now))
+	r.Jobs = nil
+	for _, f := range added {
+		r.Jobs = append(r.Jobs, lineOf(f))
 	}
+	h.append(r)
+	h.keepUp(now)
 	return added
 }
 
@@ -231,67 +118,4 @@ func (h *history) forget(now time.Time, most int) {
 		oldest = max(oldest, ends[len(ends)-mostJobs])
 	}
 	maps.DeleteFunc(h.runs, func(_ int64, r run) bool { return r.ended < oldest })
-}
-
-// compact writes the file anew, with so few jobs that there is room for more.
-func (h *history) compact(now time.Time) error {
-	for most := mostJobs; ; most /= 2 {
-		h.forget(now, most)
-		if err := h.rewrite(); err != nil || h.size < mostBytes*3/4 || most == 0 {
-			return err
-		}
-	}
-}
-
-// rewrite writes a new file and puts it in the old one's place.
-func (h *history) rewrite() error {
-	lines := make(map[int64]*runLine, len(h.runs))
-	for id, r := range h.runs {
-		lines[id] = &runLine{Run: id, Attempt: r.attempt, Finished: r.ended}
-	}
-	for _, j := range h.jobs {
-		l := lines[j.run]
-		if l == nil {
-			l = &runLine{Run: j.run, Finished: j.ended}
-			lines[j.run] = l
-		}
-		l.Repository, l.Workflow, l.Free = j.repository.Value(), j.workflow.Value(), j.free
-		l.Jobs = append(l.Jobs, jobLine{j.name.Value(), j.result.Value(), j.queued, j.started, j.ended, j.system.Value()})
-	}
-	file, err := os.OpenFile(h.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o644)
-	if err != nil {
-		return err
-	}
-	size := &counter{w: file}
-	out := bufio.NewWriter(size)
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	err = encoder.Encode(header{h.began.UTC()})
-	for _, l := range lines {
-		err = errors.Join(err, encoder.Encode(l))
-	}
-	err = errors.Join(err, out.Flush(), file.Sync())
-	if err == nil {
-		err = os.Rename(h.path+".new", h.path)
-	}
-	if err != nil {
-		file.Close()
-		return errors.Join(err, os.Remove(h.path+".new"))
-	}
-	if h.file != nil {
-		h.file.Close()
-	}
-	h.file, h.size, h.lines, h.whole = file, size.n, len(lines)+1, len(lines)+1
-	return nil
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(data []byte) (int, error) {
-	n, err := c.w.Write(data)
-	c.n += int64(n)
-	return n, err
 }

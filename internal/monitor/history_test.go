@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -124,75 +123,120 @@ func TestHistoryRefused(t *testing.T) {
 	}
 }
 
-// A full disk is a problem that is told; the monitor goes on in memory.
+// A folder that is gone is a problem for as long as it lasts, told once, and then
+// all is written that was not.
 func TestHistoryCannotBeWritten(t *testing.T) {
-	m, _ := newStubbed(t, &stub{})
+	m, c := newStubbed(t, &stub{})
+	dir := m.options.Data
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	m.history.file.Close()
-	m.record(line(1, m.now(), "build"))
+	for i := range int64(3) {
+		m.record(line(i+1, c.t, "build"))
+	}
 	o := m.Overview()
-	if len(o.Problems) != 1 || o.Problems[0].Kind != "store" || !strings.Contains(o.Problems[0].Remedy, "--data") || o.Durations.Hour.Execution.Count != 1 {
+	if p := o.Problems; len(p) != 1 || p[0].Kind != "store" || !p[0].Now || p[0].Count != 1 || !strings.Contains(p[0].Remedy, "--data") || o.Durations.Hour.Execution.Count != 3 {
 		t.Errorf("%+v", o.Problems)
+	}
+	if text := metricsText(t, m); !strings.Contains(text, "\norg_runner_monitor_store_ok 0\n") {
+		t.Error(text)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pass(t, m, c, 2*time.Minute)
+	if o := m.Overview(); len(o.Problems) != 1 || o.Problems[0].Now {
+		t.Errorf("after it: %+v", o.Problems)
+	}
+	if text := metricsText(t, m); !strings.Contains(text, "\norg_runner_monitor_store_ok 1\n") {
+		t.Error(text)
+	}
+	if h := open(t, dir, c.t); len(h.jobs) != 3 {
+		t.Errorf("%d jobs", len(h.jobs))
 	}
 }
 
-func TestRecords(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "jobs.jsonl")
-	m, c := newStubbed(t, &stub{}, func(o *Options) { o.Records = path })
-	pass(t, m, c, time.Minute)
-	if o := m.Overview(); o.Memory != nil || len(o.Problems) != 0 {
-		t.Errorf("without a file: %+v, %+v", o.Memory, o.Problems)
-	}
-	add := func(r records.Record) {
-		t.Helper()
-		r.Started, r.Finished = c.t.Add(-time.Minute), c.t
-		if err := records.Append(path, r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, mb := range []int64{100, 300, 200} {
-		add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "build", RunID: 1, PeakMemory: ptr(mb << 20), CPUSeconds: ptr(float64(mb)), OOMKills: ptr(int64(0))})
-	}
-	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "big", RunID: 2, PeakMemory: ptr(int64(4 << 30)), OOMKills: ptr(int64(2)), RunURL: "https://github.com/acme/coach/actions/runs/2"})
-	add(records.Record{Repository: "acme/coach", Workflow: "CI", Job: "unknown", RunID: 3})
-	add(records.Record{Job: "lost", RunID: 4, Result: "lost", Runner: "fleet-9", PeakMemory: ptr(int64(5 << 20))})
-	add(records.Record{Job: "bad", RunID: 4, PeakMemory: ptr(int64(-5))})
-	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}})
-	pass(t, m, c, 15*time.Second)
-	memory := m.Overview().Memory
-	if memory == nil || memory.Jobs != 5 || memory.OOMKills != 2 || len(memory.Highest) != 3 {
-		t.Fatalf("%+v", memory)
-	}
-	if j := memory.Highest[0]; j.Job != "big" || j.Max != 4<<30 || j.OOMKills != 2 || j.CPUSeconds != nil {
-		t.Errorf("%+v", j)
-	}
-	if j := memory.Highest[1]; j.Job != "build" || j.Count != 3 || j.P50 != 200<<20 || j.Max != 300<<20 || *j.CPUSeconds != 200 {
-		t.Errorf("%+v", j)
-	}
-	// A record that does not name its repository gets it from the run.
-	if j := memory.Highest[2]; j.Job != "lost" || j.Repository != "acme/mcp" || j.Workflow != "Deploy" {
-		t.Errorf("%+v", j)
-	}
-	kinds := map[string]Problem{}
-	for _, p := range m.Overview().Problems {
-		kinds[p.Kind] = p
-	}
-	if p := kinds["memory"]; !strings.Contains(p.What, "big of acme/coach") || !strings.HasSuffix(p.URL, "/runs/2") {
-		t.Errorf("%+v", p)
-	}
-	if p := kinds["lost"]; !strings.Contains(p.What, "fleet-9") {
-		t.Errorf("%+v", p)
-	}
-	// Nothing is read twice, and a file that was begun anew is read from its start.
-	pass(t, m, c, time.Minute)
-	if n := m.Overview().Memory.Jobs; n != 5 {
-		t.Errorf("%d jobs", n)
-	}
-	if err := os.Truncate(path, 0); err != nil {
+// While the file cannot be written anew, that is tried once a minute.
+func TestRewriteIsNotTriedAlways(t *testing.T) {
+	h := open(t, t.TempDir(), noon)
+	h.whole = -1000 // it wants to be written anew at once
+	if err := os.Mkdir(h.path+".new", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	add(records.Record{Repository: "acme/coach", Job: "build", PeakMemory: ptr(int64(1 << 20))})
-	pass(t, m, c, time.Minute)
-	if n := m.Overview().Memory.Jobs; n != 1 {
-		t.Errorf("%d jobs", n)
+	if err := os.WriteFile(filepath.Join(h.path+".new", "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.add(line(1, noon, "build"), noon)
+	if h.err == nil || !h.failed.Equal(noon) {
+		t.Fatalf("%v, failed at %s", h.err, h.failed)
+	}
+	for i := range int64(59) {
+		h.add(line(2+i, noon, "build"), noon.Add(time.Duration(i)*time.Second))
+		if !h.failed.Equal(noon) {
+			t.Fatalf("tried again after %d s", i)
+		}
+	}
+	if h.err == nil {
+		t.Error("the error is forgotten")
+	}
+	h.add(line(100, noon, "build"), noon.Add(time.Minute))
+	if !h.failed.Equal(noon.Add(time.Minute)) {
+		t.Error("not tried again")
+	}
+	// The old file has all of it meanwhile.
+	if err := os.RemoveAll(h.path + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	if h := open(t, filepath.Dir(h.path), noon); len(h.jobs) != 61 {
+		t.Errorf("%d jobs", len(h.jobs))
+	}
+}
+
+// A disk that is full is no reason not to start.
+func TestHistoryOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, noon)
+	h.add(line(1, noon, "build"), noon)
+	if err := os.Symlink("/dev/full", h.path+".new"); err != nil {
+		t.Fatal(err)
+	}
+	m, c := newStubbed(t, &stub{}, func(o *Options) { o.Data = dir })
+	c.t = noon
+	m.step(t.Context())
+	if o := m.Overview(); len(o.Problems) != 1 || o.Problems[0].Kind != "store" || !o.Problems[0].Now || o.Durations.Hour.Execution.Count != 1 {
+		t.Errorf("%+v", o.Problems)
+	}
+	m.record(line(2, noon, "test"))
+	pass(t, m, c, 2*time.Minute)
+	if o := m.Overview(); o.Problems[0].Now {
+		t.Errorf("there is room: %+v", o.Problems)
+	}
+	if h := open(t, dir, c.t); len(h.jobs) != 2 {
+		t.Errorf("%d jobs", len(h.jobs))
+	}
+}
+
+// A run of many jobs and attempts is not lost for being long.
+func TestHistoryOfALongRun(t *testing.T) {
+	dir := t.TempDir()
+	h := open(t, dir, noon)
+	jobs := names(1000, strings.Repeat("\U0001F469", longestName-10)+"%d")
+	for attempt := 1; attempt <= 3; attempt++ {
+		l := line(7, noon.Add(time.Duration(attempt)*time.Minute), jobs...)
+		l.Attempt = attempt
+		h.add(l, noon)
+	}
+	for range 2 { // as it was appended, and as it was written anew
+		h = open(t, dir, noon.Add(time.Hour))
+		if len(h.jobs) != 3000 || !h.has(7, 3) || h.has(7, 4) {
+			t.Errorf("%d jobs, runs %v", len(h.jobs), h.runs)
+		}
 	}
 }

@@ -214,9 +214,7 @@ func (m *Monitor) record(line runLine) {
 	for _, f := range m.history.add(line, m.now()) {
 		m.countOnce(f, true)
 	}
-	if m.history.err != nil {
-		m.problem("store", clean("the history cannot be written: "+m.history.err.Error()), "make room on the disk of "+m.options.Data+", or name another folder with --data", "")
-	}
+	m.tellStore()
 }
 
 // line is a job of a live run in the form of the history.

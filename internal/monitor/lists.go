@@ -16,8 +16,9 @@ type repository struct {
 	named   time.Time // when it is asked for by itself; zero: it comes with the list
 	hidden  bool      // it is not known to be there
 	due     time.Time
-	changed time.Time // when something last happened
-	seen    time.Time // when GitHub last told of its runs
+	changed time.Time     // when something last happened
+	seen    time.Time     // when GitHub last told of its runs
+	wait    time.Duration // from then on, until they were to be asked for again
 	tags    tags
 	more    bool // there are runs older than the newest page
 	mark    time.Time
@@ -110,7 +111,7 @@ func (m *Monitor) readRepositories(ctx context.Context) error {
 	})
 	switch {
 	case mayNot(err):
-		l.restart(m.now().Add(deniedWait))
+		m.change(func() { l.restart(m.now().Add(deniedWait)) })
 		return m.deny("repositories", Unknown{"the repositories of " + m.options.Name, `the repository permission "Metadata" (read), or the scope repo`}, err)
 	case done:
 		m.allow("repositories")

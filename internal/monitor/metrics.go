@@ -1,7 +1,8 @@
 package monitor
 
 import (
-	"time"
+	"maps"
+	"slices"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
 )
@@ -14,6 +15,7 @@ type gauges struct {
 	versions, refused, daysLeft              *metrics.Family
 	success, stale, calls, budget, remaining *metrics.Family
 	pending, skipped, unknown                *metrics.Family
+	runnersStale, repositoriesStale, storeOK *metrics.Family
 }
 
 // buckets in seconds: jobs take from seconds to hours, and wait as long.
@@ -23,6 +25,8 @@ func (m *Monitor) makeMetrics() {
 	r, g := &m.registry, &m.gauges
 	r.Gauge("org_runner_monitor_info", "What this is, and what it looks at.", "version", "organization").Set(1, m.options.Version, m.options.Name)
 	g.runners = r.Gauge("org_runner_monitor_runners", "Runners by group and state: idle, busy or offline.", "group", "state")
+	g.runnersStale = r.Gauge("org_runner_monitor_runners_stale", "1 when the list of runners is older than it should be; soon the others have no series then.")
+	g.repositoriesStale = r.Gauge("org_runner_monitor_stale_repositories", "Repositories whose jobs were seen longer ago than they should be.")
 	g.running = r.Gauge("org_runner_monitor_running_jobs", "Jobs that run on own runners.", "repository")
 	g.queued = r.Gauge("org_runner_monitor_queued_jobs", "Jobs that wait for an own runner.", "repository")
 	g.oldest = r.Gauge("org_runner_monitor_queue_oldest_seconds", "How long the oldest of them has waited.", "repository")
@@ -43,6 +47,7 @@ func (m *Monitor) makeMetrics() {
 	g.pending = r.Gauge("org_runner_monitor_pending_runs", "Finished runs that are still to be looked into.")
 	g.skipped = r.Counter("org_runner_monitor_skipped_runs_total", "Finished runs that the budget did not allow to look into.")
 	g.unknown = r.Gauge("org_runner_monitor_unknown", "Things that the credentials cannot see; the page names them.")
+	g.storeOK = r.Gauge("org_runner_monitor_store_ok", "1 when the history can be written.")
 	r.BeforeWrite(m.updateMetrics)
 }
 
@@ -50,65 +55,145 @@ func (m *Monitor) makeMetrics() {
 func (m *Monitor) count(f finished) {
 	g, repository := &m.gauges, f.repository.Value()
 	g.jobs.Add(1, repository, f.workflow.Value(), f.result.Value())
-	took := time.Duration(max(f.ended-f.started, 0)) * time.Second
-	g.took.Observe(took.Seconds(), repository)
+	g.took.Observe(f.took().Seconds(), repository)
 	if f.queued > 0 {
-		g.queueTime.Observe(float64(f.started-f.queued), repository)
+		g.queueTime.Observe(f.waited().Seconds(), repository)
 	}
 	line := m.prices.of(parseSystem(f.system.Value()))
-	g.charged.Add(60*float64(minutes(took)), line.SKU)
+	g.charged.Add(60*float64(minutes(f.took())), line.SKU)
 	if !f.free || !line.Standard {
-		g.usd.Add(float64(minutes(took))*line.USD, line.SKU)
+		g.usd.Add(float64(minutes(f.took()))*line.USD, line.SKU)
 	}
 }
 
 // updateMetrics brings the gauges up to date. What is unknown has no series.
 func (m *Monitor) updateMetrics() {
 	o, g := m.current().overview, &m.gauges
-	for _, f := range []*metrics.Family{g.runners, g.running, g.queued, g.oldest, g.stuck, g.versions, g.refused, g.daysLeft} {
+	for _, f := range []*metrics.Family{g.runners, g.runnersStale, g.running, g.queued, g.oldest, g.stuck, g.versions, g.refused, g.daysLeft} {
 		f.Reset()
 	}
-	switch {
-	case o.Runners != nil && len(o.Groups) > 0:
-		for _, group := range o.Groups {
-			m.setRunners(group.Name, group.Totals)
+	m.setRunners(o)
+	m.setJobs(o)
+	m.setGitHub(o)
+	m.begin(o)
+}
+
+// begin makes the series of what may end next, so that the first end of a job is
+// seen as a rise: of workflows that have had jobs in the week, or have some now.
+func (m *Monitor) begin(o *Overview) {
+	g := &m.gauges
+	begin := func(repository, workflow string) {
+		for _, conclusion := range []string{"success", "failure", "cancelled"} {
+			g.jobs.Begin(repository, workflow, conclusion)
 		}
-	case o.Runners != nil:
-		m.setRunners("", o.Runners.Totals)
+		g.took.Begin(repository)
+		g.queueTime.Begin(repository)
 	}
-	if o.Queue != nil {
-		for _, r := range o.Repositories {
-			if r.LastSeen != nil {
-				g.running.Set(float64(r.Running), r.Name)
-				g.queued.Set(float64(r.Queued), r.Name)
-				g.oldest.Set(0, r.Name)
-			}
-		}
-		for _, q := range o.Queue.Repositories {
-			g.queued.Set(float64(q.Length), q.Repository)
-			g.oldest.Set(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
-			if q.Stuck != nil {
-				g.stuck.Set(float64(*q.Stuck), q.Repository)
-			}
-		}
+	for _, w := range o.workflows {
+		begin(w.Repository, w.Workflow)
 	}
-	if o.Versions != nil {
-		for _, v := range o.Versions.InUse {
-			g.versions.Set(float64(v.Runners), v.Version)
-			at := v.RuntimeDeprecatesAt
-			if at == nil || v.RegistrationDeprecatesAt != nil && v.RegistrationDeprecatesAt.Before(*at) {
-				at = v.RegistrationDeprecatesAt
-			}
-			if at != nil {
-				g.refused.Set(float64(at.Unix()), v.Version)
-				g.daysLeft.Set(at.Sub(o.GeneratedAt).Hours()/24, v.Version)
-			}
+	if o.Running != nil {
+		for _, j := range o.Running.Jobs {
+			begin(j.Repository, j.Workflow)
+		}
+		for _, j := range o.Queue.Jobs {
+			begin(j.Repository, j.Workflow)
 		}
 	}
+	for _, s := range m.ownSystems() {
+		sku := m.prices.of(s).SKU
+		g.charged.Begin(sku)
+		g.usd.Begin(sku)
+	}
+}
+
+// ownSystems is what the runners run on.
+func (m *Monitor) ownSystems() []system {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[system]bool{}
+	for _, s := range m.systems {
+		found[s] = true
+	}
+	return slices.Collect(maps.Keys(found))
+}
+
+// setRunners sets what is known of runners; of a list that is too old that is
+// nothing. Families are added to, not set, for what is beyond their bounds is one
+// series.
+func (m *Monitor) setRunners(o *Overview) {
+	g := &m.gauges
+	if o.Runners == nil {
+		return
+	}
+	g.runnersStale.Set(one(o.Runners.StaleSince != nil))
+	if o.Runners.StaleSince != nil && o.GeneratedAt.Sub(o.Runners.AsOf) > deadAfter {
+		return
+	}
+	rest := o.Runners.Totals // of groups that are not known
+	for _, group := range o.Groups {
+		m.addRunners(group.Name, group.Totals)
+		rest.Idle -= group.Idle
+		rest.Busy -= group.Busy
+		rest.Offline -= group.Offline
+	}
+	if len(o.Groups) == 0 || rest.Idle+rest.Busy+rest.Offline > 0 {
+		m.addRunners("", rest)
+	}
+	for _, v := range o.Versions.InUse {
+		g.versions.Add(float64(v.Runners), v.Version)
+		at := v.RuntimeDeprecatesAt
+		if compareTimes(v.RegistrationDeprecatesAt, at) < 0 {
+			at = v.RegistrationDeprecatesAt
+		}
+		if at != nil {
+			g.refused.Set(float64(at.Unix()), v.Version)
+			g.daysLeft.Set(at.Sub(o.GeneratedAt).Hours()/24, v.Version)
+		}
+	}
+}
+
+func (m *Monitor) addRunners(group string, t Totals) {
+	m.gauges.runners.Add(float64(t.Idle), group, "idle")
+	m.gauges.runners.Add(float64(t.Busy), group, "busy")
+	m.gauges.runners.Add(float64(t.Offline), group, "offline")
+}
+
+// setJobs sets what runs and what waits.
+func (m *Monitor) setJobs(o *Overview) {
+	g, stale := &m.gauges, 0
+	for _, r := range o.Repositories {
+		if r.Running != nil {
+			g.running.Add(float64(*r.Running), r.Name)
+			g.queued.Add(float64(*r.Queued), r.Name)
+			g.oldest.Max(0, r.Name)
+		}
+		if r.Stale {
+			stale++
+		}
+	}
+	g.repositoriesStale.Set(float64(stale))
+	if o.Queue == nil {
+		return
+	}
+	for _, q := range o.Queue.Repositories {
+		if q.OldestSince != nil {
+			g.oldest.Max(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
+		}
+		if q.Stuck != nil {
+			g.stuck.Add(float64(*q.Stuck), q.Repository)
+		}
+	}
+}
+
+// setGitHub sets what asking costs, and what it does not tell.
+func (m *Monitor) setGitHub(o *Overview) {
+	g := &m.gauges
 	if o.GitHub.LastSuccess != nil {
 		g.success.Set(float64(o.GitHub.LastSuccess.Unix()))
 	}
 	g.stale.Set(one(o.StaleSince != nil))
+	g.storeOK.Set(one(o.storeOK))
 	calls, unchanged := m.meter.totals()
 	g.calls.Set(float64(calls), "call")
 	g.calls.Set(float64(unchanged), "unchanged")
@@ -119,12 +204,6 @@ func (m *Monitor) updateMetrics() {
 	g.pending.Set(float64(o.GitHub.PendingRuns))
 	g.skipped.Set(float64(o.GitHub.SkippedRuns))
 	g.unknown.Set(float64(len(o.Unknown)))
-}
-
-func (m *Monitor) setRunners(group string, t Totals) {
-	m.gauges.runners.Set(float64(t.Idle), group, "idle")
-	m.gauges.runners.Set(float64(t.Busy), group, "busy")
-	m.gauges.runners.Set(float64(t.Offline), group, "offline")
 }
 
 func one(is bool) float64 {

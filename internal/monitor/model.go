@@ -33,6 +33,9 @@ type Overview struct {
 	Problems     []Problem          `json:"problems"` // what still is so first, then the newest
 	GitHub       Budget             `json:"github"`
 	Unknown      []Unknown          `json:"unknown"` // what the credentials cannot see
+
+	workflows []Workflow // all of the week, for the metrics
+	storeOK   bool       // the history is written
 }
 
 // Windows is one thing over the last hour, day and week.
@@ -109,7 +112,7 @@ type Queue struct {
 	Repositories        []QueueRepository `json:"repositories"` // the longest wait first
 	Jobs                []QueuedJob       `json:"jobs"`         // at most 200, the oldest first
 	// Stuck is how many ask for labels that no runner has; absent when the
-	// runners are unknown.
+	// runners are unknown or their list is stale, or none is online.
 	Stuck *int `json:"stuck,omitempty"`
 }
 
@@ -125,13 +128,12 @@ type QueueRepository struct {
 // QueuedJob is a job that waits.
 type QueuedJob struct {
 	JobRef
-	Actor  string    `json:"actor,omitempty"`
-	Branch string    `json:"branch,omitempty"`
-	Since  time.Time `json:"since"`
-	Labels []string  `json:"labels"`
+	Actor  string     `json:"actor,omitempty"`
+	Branch string     `json:"branch,omitempty"`
+	Since  *time.Time `json:"since,omitempty"`
+	Labels []string   `json:"labels"`
 	// Stuck: no runner that was online in the last ten minutes, or since the last
-	// listings of very many, has these labels;
-	// absent when the runners are unknown.
+	// listings of very many, has these labels; absent where the queue's is.
 	Stuck *bool `json:"stuck,omitempty"`
 }
 
@@ -144,15 +146,16 @@ type Results struct {
 	Other     int `json:"other"` // neutral, stale and what GitHub may invent; skipped jobs do not count at all
 }
 
-// Repository is what one repository has had done on own runners.
+// Repository is what one repository has had done on own runners. What runs and
+// waits is absent where that cannot be seen, and its jobs where they never were.
 type Repository struct {
-	Name     string           `json:"name"` // owner/name
-	Private  *bool            `json:"private,omitempty"`
-	Running  int              `json:"running"`
-	Queued   int              `json:"queued"`
-	Jobs     Windows[Results] `json:"jobs"`
-	LastSeen *time.Time       `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
-	Stale    bool             `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
+	Name     string            `json:"name"` // owner/name
+	Private  *bool             `json:"private,omitempty"`
+	Running  *int              `json:"running,omitempty"`
+	Queued   *int              `json:"queued,omitempty"`
+	Jobs     *Windows[Results] `json:"jobs,omitempty"`
+	LastSeen *time.Time        `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
+	Stale    bool              `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
 }
 
 // Series is finished jobs in equal steps of time, for a chart.
@@ -200,29 +203,33 @@ type Workflow struct {
 type Memory struct {
 	Jobs     int         `json:"jobs"`      // with a known peak
 	OOMKills int64       `json:"oom_kills"` // processes killed for memory
-	Highest  []JobMemory `json:"highest"`   // at most 20, by the highest peak
+	Highest  []JobMemory `json:"highest"`   // at most 20, by the highest peak; unknown ones first if a process was killed for memory, else last
 }
 
-// JobMemory is the memory of all runs of one job.
+// JobMemory is the memory of all runs of one job, and what else they have used.
 type JobMemory struct {
 	Repository string   `json:"repository"`
 	Workflow   string   `json:"workflow,omitempty"`
 	Job        string   `json:"job"`
-	Count      int      `json:"count"`
-	P50        int64    `json:"p50_bytes"`
-	Max        int64    `json:"max_bytes"`
+	Count      int      `json:"count"` // of which anything is known
+	P50        *int64   `json:"p50_bytes,omitempty"`
+	Max        *int64   `json:"max_bytes,omitempty"`
 	OOMKills   int64    `json:"oom_kills"`
-	CPUSeconds *float64 `json:"cpu_seconds,omitempty"` // median
+	CPUSeconds *float64 `json:"cpu_seconds,omitempty"` // median, as the following
+	Disk       *int64   `json:"disk_bytes,omitempty"`  // in the work folder at the job's end
+	Read       *int64   `json:"read_bytes,omitempty"`
+	Written    *int64   `json:"written_bytes,omitempty"`
 }
 
-// Savings is what own runners have run, and what GitHub's would have cost.
+// Savings is what own runners have run, and what GitHub's would have cost. A window
+// is absent while no repository's jobs could be seen.
 type Savings struct {
 	PricesOf     string        `json:"prices_of"` // date of the price list
 	PricesSource string        `json:"prices_source"`
 	Note         string        `json:"note"` // what is and what is not in the price
-	Hour         Saved         `json:"hour"`
-	Day          Saved         `json:"day"`
-	Week         Saved         `json:"week"`
+	Hour         *Saved        `json:"hour,omitempty"`
+	Day          *Saved        `json:"day,omitempty"`
+	Week         *Saved        `json:"week,omitempty"`
 	Lines        []SavingsLine `json:"lines"` // of the week, by the line of the price list
 }
 

@@ -153,7 +153,10 @@ func New(o Options) (*Monitor, error) {
 }
 
 // Close ends the history; Run must have returned.
-func (m *Monitor) Close() error { return m.history.close() }
+func (m *Monitor) Close() error {
+	m.records.close()
+	return m.history.close()
+}
 
 func (m *Monitor) now() time.Time { return m.options.Now() }
 
@@ -174,6 +177,6 @@ func (m *Monitor) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		timer.Reset(m.step(ctx))
+		timer.Reset(min(m.step(ctx), m.records.wait(m.now())))
 	}
 }

@@ -55,13 +55,9 @@ func (l *priceList) of(s system) price {
 	return standard
 }
 
-// minutes is a job's time as GitHub charges it: rounded up to whole minutes.
-func minutes(d time.Duration) int {
-	if d <= 0 {
-		return 0
-	}
-	return int((d + time.Minute - 1) / time.Minute)
-}
+// minutes is a job's time as GitHub charges it: rounded up to whole minutes, and one
+// for a job that has ended in the second in which it began.
+func minutes(d time.Duration) int { return max(1, int((d+time.Minute-1)/time.Minute)) }
 
 // system is what a price depends on.
 type system struct{ os, arch string }

@@ -43,7 +43,7 @@ func TestPrices(t *testing.T) {
 }
 
 func TestMinutes(t *testing.T) {
-	for took, want := range map[time.Duration]int{-time.Second: 0, 0: 0, time.Second: 1, time.Minute: 1, 61 * time.Second: 2, time.Hour: 60} {
+	for took, want := range map[time.Duration]int{-time.Second: 1, 0: 1, time.Second: 1, time.Minute: 1, 61 * time.Second: 2, time.Hour: 60} {
 		if got := minutes(took); got != want {
 			t.Errorf("%s: %d minutes, want %d", took, got, want)
 		}

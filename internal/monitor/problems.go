@@ -1,19 +1,16 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
+	"strings"
 	"time"
-	"unique"
-
-	"github.com/virtuoso902/org-runner/internal/records"
 )
 
-// mostProblems bounds what is remembered of what went wrong.
-const mostProblems = 50
+const (
+	mostProblems = 50 // bounds what is remembered of what went wrong
+	soon         = 7  // days in which a version's end is a problem
+)
 
 // problem notes that something went wrong now; the state is locked.
 func (m *Monitor) problem(kind, what, remedy, url string) {
@@ -43,79 +40,116 @@ func (m *Monitor) problemAt(at time.Time, kind, what, remedy, url string) (isNew
 	return true
 }
 
-// recordsFile is the file of job records, read on from where it was left.
-type recordsFile struct {
-	path    string
-	offset  int64
-	due     time.Time
-	list    []used
-	missing bool // it cannot be read
-}
+// notAdmitted is how long a job may wait beside idle runners that have its labels:
+// GitHub hands jobs out within seconds, the list of runners is that old.
+const notAdmitted = 3 * time.Minute
 
-// used is what one job has used; -1 is unknown.
-type used struct {
-	run                        int64
-	ended                      int64
-	repository, workflow, name name
-	peak, ooms                 int64
-	cpu                        float64 // seconds
-}
-
-// readRecords reads what containers have appended to the file of job records. One
-// that is not there yet is no problem: no job has ended.
-func (m *Monitor) readRecords(now time.Time) {
-	f := &m.records
-	if f.path == "" || now.Before(f.due) {
-		return
-	}
-	f.due = now.Add(10 * time.Second)
-	file, err := os.Open(f.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err == nil {
-		defer file.Close()
-		if info, statErr := file.Stat(); statErr == nil && info.Size() < f.offset {
-			f.offset, f.list = 0, nil // somebody has begun it anew
-		}
-		f.offset, _, err = records.Read(file, f.offset, func(r records.Record) bool { m.takeRecord(r, now); return true })
-	}
-	if f.missing = err != nil; f.missing {
-		m.problem("store", clean("the job records cannot be read: "+err.Error()), "let this user read "+f.path, "")
-	}
-	if len(f.list) > mostJobs+mostJobs/10 {
-		f.list = slices.Clone(f.list[len(f.list)-mostJobs:])
-	}
-}
-
-// takeRecord takes one record in; the state is locked. Jobs can write to the file,
-// so nothing of it is believed to be sane.
-func (m *Monitor) takeRecord(r records.Record, now time.Time) {
-	if r.Finished.Before(now.Add(-kept)) || r.Finished.After(now.Add(time.Hour)) {
-		return
-	}
-	known := func(n *int64) int64 {
-		if n == nil || *n < 0 {
-			return -1
-		}
-		return *n
-	}
-	u := used{run: r.RunID, ended: r.Finished.Unix(), repository: unique.Make(clean(r.Repository)), workflow: unique.Make(clean(r.Workflow)),
-		name: unique.Make(clean(r.Job)), peak: known(r.PeakMemory), ooms: known(r.OOMKills), cpu: -1}
-	if r.CPUSeconds != nil && *r.CPUSeconds >= 0 {
-		u.cpu = *r.CPUSeconds
-	}
-	m.records.list = append(m.records.list, u)
-	what := fmt.Sprintf("the job %s of %s", u.name.Value(), u.repository.Value())
-	if u.repository.Value() == "" {
-		what = "the job " + u.name.Value()
-	}
+// describeProblems is what is wrong now, and what went wrong.
+func (m *Monitor) describeProblems(o *Overview) {
 	switch {
-	case u.ooms > 0:
-		m.problemAt(r.Finished, "memory", "a process of "+what+" was killed for memory", "give the container more memory (mem_limit), or let the job use less", address(r.RunURL))
-	case r.Result == "lost":
-		m.problemAt(r.Finished, "lost", what+" ended without a result on "+clean(r.Runner), "look into that container's log: it was killed, or its host went down", address(r.RunURL))
+	case o.Runners != nil && o.Runners.StaleSince != nil:
+		if o.StaleSince == nil { // else there is a larger one
+			o.isWrong(o.Runners.StaleSince, "github", "the list of runners is of "+o.Runners.AsOf.Format("2 January 15:04 UTC"), "it is read again when GitHub answers for it and the budget allows: --calls-per-hour gives more", "")
+		}
+	case o.Queue == nil || o.Runners == nil || o.Queue.Total == 0:
+	case o.Runners.Idle+o.Runners.Busy == 0:
+		o.isWrong(o.Queue.OldestSince, "labels", fmt.Sprintf("%d jobs wait and no runner is online", o.Queue.Total), "docker compose ps and logs tell why; docker compose up -d starts them", "")
+	default:
+		o.describeStuck()
+		m.describeNotAdmitted(o)
 	}
+	o.describeRefused()
+	o.storeOK = m.history.err == nil
+	for _, p := range m.problems {
+		v := *p
+		v.Now = m.isNow(p)
+		o.Problems = append(o.Problems, v)
+	}
+	sortBy(o.Problems, func(a, b Problem) int {
+		if a.Now != b.Now {
+			if a.Now {
+				return -1
+			}
+			return 1
+		}
+		return b.Time.Compare(a.Time)
+	})
+}
+
+// isWrong adds what is wrong since a time, or since just now.
+func (o *Overview) isWrong(since *time.Time, kind, what, remedy, url string) {
+	if since == nil {
+		since = &o.GeneratedAt
+	}
+	o.Problems = append(o.Problems, Problem{Time: *since, Kind: kind, What: what, Remedy: remedy, URL: url, Count: 1, Now: true})
+}
+
+// describeStuck names the labels that no runner has.
+func (o *Overview) describeStuck() {
+	told := map[string]bool{}
+	for _, j := range o.Queue.Jobs {
+		if j.Stuck == nil || !*j.Stuck || len(told) == 10 {
+			continue
+		}
+		labels := strings.Join(j.Labels, ", ")
+		if told[labels] {
+			continue
+		}
+		told[labels] = true
+		o.isWrong(j.Since, "labels", clean("no runner has the labels that "+j.Job+" of "+j.Repository+" asks for: "+labels), "correct runs-on in the workflow, or LABELS of the runners", j.URL)
+	}
+}
+
+// describeNotAdmitted names repositories whose jobs wait although runners with
+// their labels are idle: then it is the group that keeps them apart.
+func (m *Monitor) describeNotAdmitted(o *Overview) {
+	idle, told := m.idleLabels(), map[string]bool{}
+	for _, j := range o.Queue.Jobs {
+		if told[j.Repository] || j.Since == nil || o.Runners.AsOf.Sub(*j.Since) < notAdmitted || !idle.has(j.Labels) {
+			continue
+		}
+		told[j.Repository] = true
+		why := "the runner group does not admit the repository, or not this workflow"
+		if r := m.repositories[j.Repository]; r != nil && r.private != nil && !*r.private {
+			why = "the repository is public, and the runner group does not admit public ones"
+		}
+		o.isWrong(j.Since, "group", clean("jobs of "+j.Repository+" wait while runners that have their labels are idle"), why+": see the organization's Settings, Actions, Runner groups", j.URL)
+	}
+}
+
+// describeRefused names versions in use that GitHub refuses, or soon will.
+func (o *Overview) describeRefused() {
+	if o.Versions == nil {
+		return
+	}
+	for _, v := range o.Versions.InUse {
+		if v.DaysLeft == nil || *v.DaysLeft > soon {
+			continue
+		}
+		what := fmt.Sprintf("GitHub refuses version %s, which %d runners have, in %d days", v.Version, v.Runners, *v.DaysLeft)
+		if *v.DaysLeft < 0 {
+			what = fmt.Sprintf("GitHub refuses version %s, which %d runners have", v.Version, v.Runners)
+		}
+		o.isWrong(nil, "version", what, "docker compose build --pull, then docker compose up -d --force-recreate", "")
+	}
+}
+
+// lasting notes what is wrong with a file once for as long as it is the same; the
+// state is locked, and what is "" when nothing is wrong.
+func (m *Monitor) lasting(now *string, what, remedy string) {
+	if what != "" && what != *now {
+		m.problem("store", what, remedy, "")
+	}
+	*now = what
+}
+
+// isNow tells whether a problem that was noted lasts.
+func (m *Monitor) isNow(p *Problem) bool {
+	switch p.Kind {
+	case "github":
+		return m.failsNow(p.What)
+	case "store":
+		return p.What == m.records.trouble || p.What == m.history.trouble
+	}
+	return false
 }

@@ -53,8 +53,10 @@ func (m *Monitor) readRunners(ctx context.Context) error {
 	})
 	switch {
 	case mayNot(err):
-		l.restart(m.now().Add(deniedWait))
-		m.change(func() { m.runners, m.runnersAt = nil, time.Time{} })
+		m.change(func() {
+			l.restart(m.now().Add(deniedWait))
+			m.runners, m.runnersAt = nil, time.Time{}
+		})
 		return m.deny("runners", Unknown{"the runners", m.mayReadRunners()}, err)
 	case done:
 		m.allow("runners")

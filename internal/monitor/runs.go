@@ -53,7 +53,9 @@ func (m *Monitor) readRuns(ctx context.Context, r *repository) error {
 		r.tags.keep()
 	}
 	m.allow("runs " + r.name)
-	r.due = now.Add(m.runsWait(r))
+	wait := m.runsWait(r)
+	r.due = now.Add(wait)
+	m.change(func() { r.wait = wait })
 	return nil
 }
 

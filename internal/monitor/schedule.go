@@ -75,6 +75,7 @@ func (m *Monitor) step(ctx context.Context) (wait time.Duration) {
 	now := m.now()
 	m.change(func() { m.stepped = now })
 	m.readRecords(now)
+	m.keepStore(now)
 	if left := m.pause.Sub(now); left > 0 {
 		return left
 	}
@@ -197,7 +198,7 @@ type pages struct {
 	next    string        // the page to go on with; "": the first one
 	began   time.Time     // the present reading, or the last one
 	took    time.Duration // the last reading
-	at      time.Time     // when the last page was read
+	at      time.Time     // when a page was last read; guarded
 	cost    float64       // of that, in calls
 	resting time.Time     // until then it is not asked for
 }
@@ -227,11 +228,12 @@ func (m *Monitor) readPage(p *pages, read func(page string) (next string, err er
 	}
 	before := m.meter.cost()
 	next, err := read(p.next)
-	p.at, p.cost = m.now(), m.meter.cost()-before
 	if err != nil {
-		p.resting = p.at.Add(retryWait)
+		p.resting = m.now().Add(retryWait)
 		return false, err
 	}
+	m.change(func() { p.at = m.now() })
+	p.cost = m.meter.cost() - before
 	if p.next = next; next == "" {
 		p.took = max(p.at.Sub(p.began), 1)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/metrics"
@@ -25,6 +24,7 @@ type built struct {
 	at       time.Time
 	overview *Overview
 	json     []byte
+	err      error // there is no JSON
 }
 
 // current is the overview, made anew if it is too old.
@@ -37,10 +37,10 @@ func (m *Monitor) current() *built {
 	}
 	o := m.overview()
 	data, err := json.Marshal(o.listed())
-	if err != nil {
-		panic(err) // no type of it can fail
+	if err != nil { // as for a time of the year 10000
+		m.options.Log.Error().Err(err).Msg("the overview cannot be told as JSON: this is an error of org-runner")
 	}
-	m.built = &built{now, o, append(data, '\n')}
+	m.built = &built{now, o, append(data, '\n'), err}
 	return m.built
 }
 
@@ -51,15 +51,17 @@ func (m *Monitor) current() *built {
 func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/overview", func(w http.ResponseWriter, _ *http.Request) {
+		b := m.current()
+		if b.err != nil {
+			http.Error(w, "the overview cannot be told as JSON: "+b.err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(m.current().json)
+		_, _ = w.Write(b.json)
 	})
-	var scrape sync.Mutex // the gauges are set anew for each
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", metrics.ContentType)
-		scrape.Lock()
-		defer scrape.Unlock()
 		_, _ = m.registry.WriteTo(w)
 	})
 	mux.HandleFunc("/healthz", answer(m.health))

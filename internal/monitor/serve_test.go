@@ -97,6 +97,33 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// Who looks and who collects do not get into each other's way.
+func TestAskedWhileItCollects(t *testing.T) {
+	path := t.TempDir() + "/jobs.jsonl"
+	s := &stub{repositories: []string{"acme/coach"}, runners: []register.Runner{online(1, "fleet-1", "gpu")}}
+	m, c := newStubbed(t, s, func(o *Options) { o.Records, o.Now = path, time.Now })
+	s.waiting(1, "acme/coach", c.t, "gpu")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			m.step(t.Context())
+			m.records.due = time.Time{}
+		}
+	}()
+	for i := range 50 {
+		if err := records.Append(path, records.Record{Job: fmt.Sprint(i), Started: time.Now(), Finished: time.Now(), OOMKills: ptr(int64(1))}); err != nil {
+			t.Fatal(err)
+		}
+		m.Overview()
+		metricsText(t, m)
+		m.change(func() { m.built = nil })
+	}
+	cancel()
+	<-done
+}
+
 // Names that others have chosen neither break nor bloat what is served.
 func TestHostileNames(t *testing.T) {
 	hostile := []string{

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"sort"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -53,6 +54,22 @@ func cleanAll(texts []string) []string {
 		out = append(out, clean(text))
 	}
 	return out
+}
+
+// moment is a time that can be: nil is unknown, which also what JSON cannot say is.
+func moment(t time.Time) *time.Time {
+	if t = t.UTC(); t.Year() < 1970 || t.Year() > 9999 {
+		return nil
+	}
+	return &t
+}
+
+// shown is the same of one that may be unknown already.
+func shown(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return moment(*t)
 }
 
 // sortBy sorts a list, and is stable. It stands for slices.SortFunc, of which the

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -118,6 +119,8 @@ type stub struct {
 	fail         func(ctx context.Context, call string) error // of one call, by what the asked has of it
 	spend        *meter                                       // that calls are taken from
 	asked        []string
+	runnersErr   error
+	refused      map[string]error // by repository
 }
 
 // ask notes a call and says how it ends.
@@ -192,7 +195,7 @@ func (s *stub) Groups(ctx context.Context) ([]register.Group, error) {
 }
 
 func (s *stub) RunnersPage(ctx context.Context, page string) (register.Page[register.Runner], error) {
-	return cut(s.runners, page, s.ask(ctx, "runners", page))
+	return cut(s.runners, page, cmp.Or(s.runnersErr, s.ask(ctx, "runners", page)))
 }
 
 // RunsPage knows what GitHub knows: filters, and that it shows 1,000 of a filtered
@@ -213,7 +216,7 @@ func (s *stub) RunsPage(ctx context.Context, repository, status, created, page s
 	if status != "" || created != "" {
 		shown = list[:min(len(list), mostFiltered)]
 	}
-	p, err := cut(shown, page, s.ask(ctx, "runs", repository, status, created, page))
+	p, err := cut(shown, page, cmp.Or(s.refused[repository], s.ask(ctx, "runs", repository, status, created, page)))
 	p.Total = len(list)
 	return p, err
 }

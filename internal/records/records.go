@@ -7,9 +7,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"time"
 )
 
@@ -56,9 +54,9 @@ func cut(name string) string {
 	return name
 }
 
-// Append adds a record to a file, which is made if it is not there. Several
-// processes may append at once: each line is one write under a lock, and one that
-// was torn by a crash before it is ended first.
+// Append adds a record to a file, which is made if it is not there, and begun anew
+// when it is full. Several processes may append at once: each line is one write
+// under a lock, and one that was torn by a crash before it is ended first.
 func Append(path string, r Record) error {
 	for _, name := range []*string{&r.Repository, &r.Workflow, &r.Job, &r.RunURL, &r.Actor, &r.Result, &r.Runner} {
 		*name = cut(*name)
@@ -67,14 +65,11 @@ func Append(path string, r Record) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := openToAppend(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := lock(f); err != nil {
-		return fmt.Errorf("lock %s: %w", path, err)
-	}
 	line = append(line, '\n')
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
