@@ -40,7 +40,7 @@ func TestNumbers(t *testing.T) {
 	got := ask[map[string]string](b, tiles)
 	for tile, want := range map[string]string{
 		"Runners online": "4 | 2 busy, 2 idle", "Offline": "1 | of 5 runners", "Jobs running": "2", "Jobs waiting": "4 | 1 that no runner can take",
-		"Longest wait": "12 min", "Hosted price of the week": "$0.67 | 120 minutes",
+		"Longest wait": "12 min", "Hosted price": "$0.67 | 120 minutes of the week",
 	} {
 		expect(t, tile, got[tile], want)
 	}
@@ -296,7 +296,7 @@ func TestUnknown(t *testing.T) {
 	b.open(w.url, 1280, "light")
 	b.until("an alert", `document.querySelector('[role=alert]').textContent.startsWith('GitHub has told nothing since ')`)
 	got := ask[map[string]string](b, tiles)
-	for _, tile := range []string{"Runners online", "Offline", "Jobs running", "Jobs waiting", "Longest wait", "Hosted price of the week"} {
+	for _, tile := range []string{"Runners online", "Offline", "Jobs running", "Jobs waiting", "Longest wait", "Hosted price"} {
 		expect(t, tile, got[tile], "unknown")
 	}
 	for _, part := range []string{"running", "queue", "jobs", "durations", "savings", "slowest", "failing", "memory", "runners", "versions"} {
