@@ -81,7 +81,7 @@ func quiet() *monitor.Overview {
 		Running: &monitor.Running{Jobs: []monitor.RunningJob{}}, Queue: &monitor.Queue{Repositories: []monitor.QueueRepository{}, Jobs: []monitor.QueuedJob{}, Stuck: ptr(0)},
 		Repositories: []monitor.Repository{}, Slowest: []monitor.Workflow{}, Failing: []monitor.Workflow{}, Problems: []monitor.Problem{}, Unknown: []monitor.Unknown{},
 		Versions: &monitor.Versions{InUse: []monitor.Version{}},
-		Savings:  monitor.Savings{PricesOf: "2026-01-01", PricesSource: "https://docs.github.com/", Note: "a price", Lines: []monitor.SavingsLine{}},
+		Savings:  monitor.Savings{PricesOf: "2026-01-01", PricesSource: "https://docs.github.com/", Note: "a price", Hour: &monitor.Saved{}, Day: &monitor.Saved{}, Week: &monitor.Saved{}, Lines: []monitor.SavingsLine{}},
 	}
 	for i, step := range []time.Duration{5 * time.Minute, time.Hour, 6 * time.Hour} {
 		start := madeAt.Add(-[]time.Duration{time.Hour, 24 * time.Hour, 7 * 24 * time.Hour}[i]).Truncate(step)
@@ -99,7 +99,7 @@ func ran(o *monitor.Overview, repository string, jobs int) {
 		s.Repositories = append(s.Repositories, line)
 	}
 	results := monitor.Results{Total: jobs + 1, Succeeded: jobs, Other: 1}
-	o.Repositories = append(o.Repositories, monitor.Repository{Name: repository, LastSeen: ptr(madeAt), Jobs: monitor.Windows[monitor.Results]{Hour: results, Day: results, Week: results}})
+	o.Repositories = append(o.Repositories, monitor.Repository{Name: repository, LastSeen: ptr(madeAt), Running: ptr(0), Queued: ptr(0), Jobs: &monitor.Windows[monitor.Results]{Hour: results, Day: results, Week: results}})
 }
 
 func runs(o *monitor.Overview, names ...string) {
@@ -178,7 +178,7 @@ func TestPartlyUnknown(t *testing.T) {
 	ran(o, "acme/coach", 3)
 	o.Repositories = append(o.Repositories,
 		monitor.Repository{Name: "acme/denied"},
-		monitor.Repository{Name: "acme/old", LastSeen: ptr(madeAt.Add(-2 * time.Hour)), Stale: true, Running: 1},
+		monitor.Repository{Name: "acme/old", LastSeen: ptr(madeAt.Add(-2 * time.Hour)), Stale: true, Running: ptr(1)},
 		monitor.Repository{Name: "acme/quiet", LastSeen: ptr(madeAt)})
 	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 1, DatesUnknown: true}, {Version: "2.335.1", Runners: 1}}
 	m := newMade(t, o)
@@ -235,8 +235,8 @@ func TestManyUnknown(t *testing.T) {
 func TestNoRunnerOnline(t *testing.T) {
 	o := quiet()
 	o.Runners.Totals = monitor.Totals{Total: 2, Offline: 2}
-	o.Queue.Total, o.Queue.Stuck, o.Queue.OldestSince = 1, ptr(1), ptr(madeAt.Add(-time.Minute))
-	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: "acme/coach", Job: "build"}, Since: *o.Queue.OldestSince, Labels: []string{"self-hosted"}, Stuck: ptr(true)}}
+	o.Queue.Total, o.Queue.Stuck, o.Queue.OldestSince = 1, nil, ptr(madeAt.Add(-time.Minute)) // stuck is nothing while none is online
+	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: "acme/coach", Job: "build"}, Since: o.Queue.OldestSince, Labels: []string{"self-hosted"}}}
 	m := newMade(t, o)
 	b := newBrowser(t)
 	b.open(m.url, 360, "dark")
@@ -300,12 +300,12 @@ func TestLongNames(t *testing.T) {
 	runs(o, strings.Repeat("integration ", 8), strings.Repeat("x", 200))
 	o.Running.Jobs[1].Branch, o.Running.Jobs[1].Actor = strings.Repeat("feature/", 30), strings.Repeat("m", 39)
 	o.Queue.Total, o.Queue.OldestSince = 1, ptr(madeAt.Add(-30*24*time.Hour))
-	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: long, Job: "build"}, Since: *o.Queue.OldestSince, Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Stuck: ptr(true)}}
+	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: long, Job: "build"}, Since: o.Queue.OldestSince, Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Stuck: ptr(true)}}
 	o.Runners.Totals = monitor.Totals{Total: 12345, Busy: 12000, Idle: 345}
 	o.Runners.List = []monitor.Runner{{Name: strings.Repeat("runner-", 9), State: "busy", Group: strings.Repeat("group ", 20), Version: "2.336.0", Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Job: &o.Running.Jobs[0].JobRef}}
 	o.Groups = []monitor.Group{{Name: strings.Repeat("group", 20), Visibility: "selected", AllowsPublic: true, Totals: o.Runners.Totals}}
-	o.Savings.Week = monitor.Saved{Minutes: 12345678, HostedUSD: 98765.43}
-	o.Savings.Lines = []monitor.SavingsLine{{SKU: "linux", Name: "Linux 2-core", USDPerMinute: 0.006, Saved: o.Savings.Week}}
+	o.Savings.Week = &monitor.Saved{Minutes: 12345678, HostedUSD: 98765.43}
+	o.Savings.Lines = []monitor.SavingsLine{{SKU: "linux", Name: "Linux 2-core", USDPerMinute: 0.006, Saved: *o.Savings.Week}}
 	o.Problems = []monitor.Problem{{Time: madeAt.Add(-time.Hour), What: strings.Repeat("wrong", 80), Remedy: strings.Repeat("mend ", 60), Count: 1234, Now: true, URL: "https://github.com/"}}
 	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 12345, DatesUnknown: true}}
 	m := newMade(t, o)

@@ -160,14 +160,14 @@ const online = o => o.runners ? o.runners.idle + o.runners.busy : undefined;
 function showNow(o) {
   const r = o.runners, q = o.queue, week = o.savings.week;
   const old = r?.stale_since ? `old: read at ${moment(r.as_of)}` : '';
-  const stuck = !q?.stuck ? '' : online(o) === 0 ? 'no runner is online' : `${n(q.stuck)} that no runner can take`;
+  const stuck = !q?.total ? '' : online(o) === 0 ? 'no runner is online' : q.stuck ? `${n(q.stuck)} that no runner can take` : '';
   fill($('now'), el('dl', { class: 'tiles' },
     tile('Runners online', r ? n(online(o)) : unknown(), [r ? `${n(r.busy)} busy, ${n(r.idle)} idle` : '', old], old || online(o) === 0),
     tile('Offline', r ? n(r.offline) : unknown(), [r ? `of ${plural(r.total, 'runner')}` : '', old], old),
     tile('Jobs running', o.running ? n(o.running.total) : unknown(), [unseen(o.running)]),
     tile('Jobs waiting', q ? n(q.total) : unknown(), [stuck, unseen(q)], stuck),
     tile('Longest wait', q ? (q.oldest_since ? duration(since(q.oldest_since)) : '–') : unknown(), [unseen(q)]),
-    tile('Hosted price', o.running || week.minutes ? usd(week.hosted_usd) : unknown(), [o.running || week.minutes ? `${plural(week.minutes, 'minute')} of the week` : '', unseen(o.running)]),
+    tile('Hosted price', week ? usd(week.hosted_usd) : unknown(), [week ? `${plural(week.minutes, 'minute')} of the week` : '', unseen(o.running)]),
   ));
 }
 
@@ -204,13 +204,13 @@ function showRunning(o) {
 
 function showQueue(o) {
   const q = o.queue;
-  const stuck = online(o) === 0 ? '✕ no runner is online' : '✕ no runner has these';
+  const stuck = j => online(o) === 0 ? '✕ no runner is online' : j.stuck ? '✕ no runner has these' : '';
   fill(body('queue'), notes(unseenNote(q, 'what waits there is missing here')), !q ? none(o)
     : q.total === 0 ? note(q.unknown_repositories ? 'Nothing is known to wait.' : 'Nothing waits.')
       : [table('Jobs that wait for a runner, the oldest first', [
         ['Job', job],
-        ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), j.stuck ? el('strong', { class: 'stuck' }, stuck) : null]],
-        ['For', j => ago(j.since), true],
+        ['Asks for', j => [el('span', { class: 'labels' }, j.labels.map(l => el('bdi', { class: 'label' }, l))), stuck(j) ? el('strong', { class: 'stuck' }, stuck(j)) : null]],
+        ['For', j => j.since ? ago(j.since) : unknown(), true],
       ], q.jobs, jobKey), cut(q.jobs.length, q.total, 'job')]);
 }
 
@@ -223,12 +223,13 @@ const dark = r => r.stale || !r.last_seen;
 const MOST_DARK = 20; // a monitor that has just begun has not seen most yet
 
 function repositoryTable(o, w) {
-  const seen = o.repositories.filter(r => r.jobs[w].total || !dark(r) && (r.running || r.queued))
-    .sort((a, b) => b.jobs[w].total - a.jobs[w].total || b.running + b.queued - a.running - a.queued);
-  const rest = o.repositories.filter(r => dark(r) && !r.jobs[w].total);
+  const total = r => r.jobs?.[w].total ?? 0, present = r => (r.running ?? 0) + (r.queued ?? 0);
+  const seen = o.repositories.filter(r => total(r) || !dark(r) && present(r))
+    .sort((a, b) => total(b) - total(a) || present(b) - present(a));
+  const rest = o.repositories.filter(r => dark(r) && !total(r));
   const rows = [...seen, ...rest.slice(0, MOST_DARK)];
   if (!rows.length) return [];
-  const done = count => r => dark(r) && !r.jobs[w].total ? unknown() : count(r.jobs[w]);
+  const done = count => r => dark(r) && !total(r) ? unknown() : count(r.jobs[w]);
   const now = count => r => dark(r) ? unknown() : n(count(r));
   return [table(`Jobs by repository in ${words[w]}`, [
     ['Repository', r => [name(r.name), dark(r) ? el('span', { class: 'from' }, r.last_seen ? `last seen at ${moment(r.last_seen)}` : 'never seen') : null]],
@@ -274,7 +275,7 @@ function showDurations(o) {
 function showSavings(o) {
   const s = o.savings, saved = s[windowName()];
   fill(body('savings'),
-    !saved.minutes && !o.running ? none(o) : el('p', { class: 'figure' }, el('strong', {}, usd(saved.hosted_usd)), ` for ${plural(saved.minutes, 'minute')} in ${words[windowName()]}`,
+    !saved ? none(o) : el('p', { class: 'figure' }, el('strong', {}, usd(saved.hosted_usd)), ` for ${plural(saved.minutes, 'minute')} in ${words[windowName()]}`,
       saved.free_minutes ? `, of which ${n(saved.free_minutes)} would have been free` : '', unseen(o.running) ? `; ${unseen(o.running)}` : ''),
     s.lines.length ? table('The minutes of the week by the line of the price list', [
       ['Hosted runner', l => name(l.name)],
@@ -312,8 +313,8 @@ function showMemory(o) {
       : [table('Memory of jobs, the highest first', [
         ['Job', j => [name(j.job), el('span', { class: 'from' }, j.repository ? name(j.repository) : '', j.workflow ? ' · ' : '', j.workflow ? name(j.workflow) : '')]],
         ['Runs', j => n(j.count), true],
-        ['Half within', j => bytes(j.p50_bytes), true],
-        ['Highest', j => bytes(j.max_bytes), true],
+        ['Half within', j => j.p50_bytes === undefined ? unknown() : bytes(j.p50_bytes), true],
+        ['Highest', j => j.max_bytes === undefined ? unknown() : bytes(j.max_bytes), true],
         ['CPU, half within', j => j.cpu_seconds === undefined ? unknown() : duration(j.cpu_seconds), true],
         ['Killed for memory', j => j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
       ], m.highest, workflowKey)]);
