@@ -30,8 +30,19 @@ type transport struct {
 }
 
 // NewTransport makes the transport that a client has when it is given none: it
-// honours HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.
-func NewTransport() http.RoundTripper { return &transport{full: newTransport(nil)} }
+// honours HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR. It reads the
+// authorities beside what the caller does before its first request.
+func NewTransport() http.RoundTripper {
+	t := &transport{full: newTransport(nil)}
+	go t.once.Do(t.readRoots)
+	return t
+}
+
+func (t *transport) readRoots() {
+	roots := fileRoots(os.Getenv)
+	t.all.Store(roots == nil)
+	t.quick = newTransport(roots)
+}
 
 // newTransport keeps one connection, which serves all calls that come close
 // together. A life is quiet for hours after them, so it is closed soon. One call
@@ -48,11 +59,7 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 }
 
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	t.once.Do(func() {
-		roots := fileRoots(os.Getenv)
-		t.all.Store(roots == nil)
-		t.quick = newTransport(roots)
-	})
+	t.once.Do(t.readRoots)
 	if !t.all.Load() {
 		response, err := t.quick.RoundTrip(request)
 		var unknown x509.UnknownAuthorityError
