@@ -49,7 +49,8 @@ func TestNumbers(t *testing.T) {
 		{"integration (1) | acme/coach · CI", "ephemeral-org-runner-1", "alice | feature/a-branch-with-a-rather-long-name", "3 min"},
 		{"integration (2) | acme/coach · CI", "ephemeral-org-runner-2", "alice | feature/a-branch-with-a-rather-long-name", "2 min"}})
 	expect(t, "waiting", rows["Jobs that wait for a runner, the oldest first"][3], []string{"on a GPU | acme/personal · Train", "self-hosted | gpu | ✕ no runner has these", "2 min"})
-	expect(t, "memory", rows["Memory of jobs, the highest first"][0], []string{"test | acme/mcp · Nightly", "1", "4.0 GiB", "4.0 GiB", "9 min", "2"})
+	expect(t, "disk", rows["Memory of jobs, the highest first"][1][5], "1.2 GiB")
+	expect(t, "memory", rows["Memory of jobs, the highest first"][0], []string{"test | acme/mcp · Nightly", "1", "4.0 GiB", "4.0 GiB", "9 min", "unknown", "2"})
 	expect(t, "failing", rows["The most failing workflows of the week"], [][]string{{"CI | acme/coach", "3", "10", "30 %"}})
 	expect(t, "slowest", rows["The slowest workflows of the week"][0], []string{"Nightly | acme/mcp", "8", "10 min", "10 min"})
 	expect(t, "versions", rows["Versions of the official runner in use"], [][]string{{"2.336.0 | the newest", "2", "–"}, {"2.335.1", "2", "! 5 days"}})

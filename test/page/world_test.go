@@ -154,7 +154,7 @@ func (w *world) fortyJobs() {
 	}
 	w.AddJob(githubtest.Job{Repository: "acme/personal", Workflow: "Train", Name: "on a GPU", Status: "queued", RunsOn: []string{"self-hosted", "gpu"}, Queued: now.Add(-2 * time.Minute)})
 	for i, r := range []records.Record{
-		{Repository: "acme/coach", Workflow: "CI", Job: "build", PeakMemory: ptr[int64](1_400 << 20), CPUSeconds: ptr(81.5), OOMKills: ptr[int64](0)},
+		{Repository: "acme/coach", Workflow: "CI", Job: "build", PeakMemory: ptr[int64](1_400 << 20), CPUSeconds: ptr(81.5), Disk: ptr[int64](1_200 << 20), OOMKills: ptr[int64](0)},
 		{Repository: "acme/mcp", Workflow: "Nightly", Job: "test", PeakMemory: ptr[int64](4 << 30), CPUSeconds: ptr(540.0), OOMKills: ptr[int64](2)},
 	} {
 		r.Result, r.Runner, r.RunID, r.Started, r.Finished = "succeeded", "ephemeral-org-runner-1", int64(900+i), now.Add(-time.Hour), now.Add(-50*time.Minute)

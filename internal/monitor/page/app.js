@@ -316,6 +316,7 @@ function showMemory(o) {
         ['Half within', j => j.p50_bytes === undefined ? unknown() : bytes(j.p50_bytes), true],
         ['Highest', j => j.max_bytes === undefined ? unknown() : bytes(j.max_bytes), true],
         ['CPU, half within', j => j.cpu_seconds === undefined ? unknown() : duration(j.cpu_seconds), true],
+        ['Disk, half within', j => j.disk_bytes === undefined ? unknown() : bytes(j.disk_bytes), true],
         ['Killed for memory', j => j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
       ], m.highest, workflowKey)]);
 }
