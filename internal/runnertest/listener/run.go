@@ -95,11 +95,13 @@ func run(root string, o options) int {
 	if code, ok := l.connect(); !ok {
 		return code
 	}
-	fmt.Println("Current runner version: '" + version + "'")
+	fmt.Println("Current runner version: '" + current(root) + "'")
 	l.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
 		if code == 3 || code == 4 {
-			_ = os.WriteFile(filepath.Join(root, "update.finished"), nil, 0o644)
+			if err := beginUpdate(root); err != nil {
+				return fail("%s", err)
+			}
 		}
 		l.endSession()
 		return code
@@ -151,7 +153,7 @@ func writeJIT(root, jit string) error {
 }
 
 func (l *listener) request(extra map[string]any) map[string]any {
-	in := map[string]any{"credential": l.credential, "session": l.session, "version": version}
+	in := map[string]any{"credential": l.credential, "session": l.session, "version": current(l.root)}
 	for key, value := range extra {
 		in[key] = value
 	}
