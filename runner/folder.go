@@ -8,12 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/virtuoso902/org-runner/internal/safefile"
 	"github.com/virtuoso902/org-runner/internal/secret"
 )
 
@@ -56,7 +56,7 @@ func ParseSettings(data []byte) (Settings, error) {
 // readSettings returns the registration in the folder; fs.ErrNotExist when
 // there is none.
 func readSettings(home string) (Settings, error) {
-	data, err := os.ReadFile(filepath.Join(home, settingsFile))
+	data, err := safefile.Read(filepath.Join(home, settingsFile))
 	if err != nil {
 		return Settings{}, err
 	}
@@ -68,7 +68,7 @@ func readSettings(home string) (Settings, error) {
 func wipeRegistration(home string) error {
 	var errs []error
 	for _, name := range registrationFiles {
-		if err := os.Remove(filepath.Join(home, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -136,7 +136,7 @@ func (jit JITConfig) write(home string, as *account) error {
 	for name, content := range jit.files {
 		path := filepath.Join(home, name)
 		// Removed first: a leftover must not lend its mode or owner.
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, content, 0o600); err != nil {

@@ -5,7 +5,6 @@ package runner
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,21 +25,7 @@ const (
 	// recordBudget bounds how long a life waits at its end until its job's record
 	// is kept; a stop's plan may leave less.
 	recordBudget = 2 * time.Second
-	// longestName bounds what others have named, in characters.
-	longestName = 256
 )
-
-// bounded is a name that others have given, in a length for logs and records.
-func bounded(name string) string {
-	if len(name) <= longestName {
-		return name
-	}
-	runes := []rune(strings.ToValidUTF8(name, "\ufffd"))
-	if len(runes) > longestName {
-		return string(runes[:longestName-1]) + "…"
-	}
-	return string(runes)
-}
 
 // measured is a job that runs, and what was counted when it began.
 type measured struct {
@@ -59,6 +44,12 @@ type measurer struct {
 // jobBegins is called when the runner says that it runs a job.
 func (l *Life) jobBegins(name string) {
 	l.measurer.job = &measured{name: name, began: time.Now(), before: readUsage(l.measurer.cgroup)}
+}
+
+// jobOver ends the job that runs, if one does: what is told of it, and its record.
+func (l *Life) jobOver(result string) {
+	l.jobEnds(result)
+	l.view.jobCompleted()
 }
 
 // jobEnds makes the record of the job that runs, if one does. It never waits:

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/records"
 )
 
 const (
@@ -69,8 +72,11 @@ func (l *Life) forget() {
 }
 
 func (l *Life) deregister(ctx context.Context) error {
-	if registered, err := readSettings(l.Home); err == nil {
-		l.identify(l.name, registered.ID)
+	if l.id == 0 {
+		// config.sh has not ended, so no job has run that could have written it.
+		if registered, err := readSettings(l.Home); err == nil {
+			l.identify(l.name, registered.ID)
+		}
 	}
 	if l.GitHub == nil {
 		return l.deregisterWithoutAPI(ctx)
@@ -126,6 +132,9 @@ func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
 	if l.id == 0 {
 		return errors.New("without access to the API it cannot be looked up by its name")
 	}
+	if changed := l.changedByJob(); changed != "" {
+		return fmt.Errorf("%s is not as it was before a job ran here, so config.sh gets no token to remove it with", changed)
+	}
 	timeout := removeTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
@@ -139,60 +148,75 @@ func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
 func (l *Life) repair() error {
 	old, found := l.leftover()
 	if !found {
-		return nil
+		return l.wipe()
 	}
-	l.Log.Warn().Str("runner", old.Name).Int64("id", old.ID).Msg("an earlier life in this container did not end cleanly: removing its runner first")
+	l.Log.Warn().Str("runner", old).Msg("an earlier life in this container did not end cleanly: removing its runner first")
 	killLeftovers(l.Home)
 	if l.GitHub != nil {
 		ctx, cancel := context.WithTimeout(l.ctx, l.RegisterTimeout)
 		defer cancel()
-		var err error
-		if old.ID != 0 {
-			err = l.deleteByID(ctx, old.ID)
-		} else {
-			err = l.deleteByName(ctx, old.Name)
-		}
+		err := l.deleteByName(ctx, old)
 		switch {
 		case l.ctx.Err() != nil:
 			return context.Cause(l.ctx)
-		case errors.Is(err, errStillBusy) && old.Name == l.name:
+		case errors.Is(err, errStillBusy) && old == l.name:
 			l.takeAnotherName()
 		case err != nil && !errors.Is(err, errStillBusy):
 			return err
 		}
 	}
 	l.forget()
+	return l.wipe()
+}
+
+// wipe makes room for a new registration.
+func (l *Life) wipe() error {
 	if err := wipeRegistration(l.Home); err != nil {
 		return fmt.Errorf("%w: %s cannot be cleaned of an earlier registration: %w: recreate the container", ErrConfiguration, l.Home, err)
 	}
 	return nil
 }
 
-// leftover returns the runner that an earlier life in this folder may have left
-// at GitHub; without an id if only its name is known.
-func (l *Life) leftover() (Settings, bool) {
+// leftover returns the name of the runner that an earlier life in this folder may
+// have left at GitHub. Jobs can write to both places that tell it, so it is the
+// name that counts, never the id, and only one of this fleet's.
+func (l *Life) leftover() (name string, found bool) {
 	settings, err := readSettings(l.Home)
+	name, found = l.record.Name, l.record.Name != "" || err == nil
 	switch {
-	case err == nil:
-		return settings, true
-	case !errors.Is(err, fs.ErrNotExist):
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		// Torn by the kill: the record has the name, and ours is the same unless
 		// it is random.
 		l.Log.Warn().Err(err).Msg("the registration that an earlier life left is damaged")
-		if l.record.Name == "" {
-			return Settings{Name: l.name}, true
-		}
+		found = true
+	case name == "":
+		name = settings.Name
 	}
-	return Settings{Name: l.record.Name}, l.record.Name != ""
+	if found && !l.isOfFleet(name) {
+		if name != "" {
+			l.Log.Warn().Str("runner", records.Bounded(name)).Msg("what an earlier life left names a runner that is none of ours: it is left alone")
+		}
+		name = l.name
+	}
+	return name, found
+}
+
+// longestRunnerName is GitHub's bound, in characters.
+const longestRunnerName = 64
+
+// isOfFleet tells whether a life of this container may have had a name: its
+// hostname may have been another one, if its folder is on a volume.
+func (l *Life) isOfFleet(name string) bool {
+	base := l.Base[:min(len(l.Base), longestRunnerName-len("-0000"))]
+	return name == l.name || base != "" && strings.HasPrefix(name, base+"-")
 }
 
 // takeAnotherName is for a runner that GitHub keeps busy although nothing of it
 // lives: to replace it would break its job's last words, to wait might take
 // hours.
 func (l *Life) takeAnotherName() {
-	const longest = 64 // GitHub's bound on a name
 	suffix := fmt.Sprintf("-%04x", rand.N(1<<16))
-	old, name := l.name, l.Name[:min(len(l.Name), longest-len(suffix))]+suffix
+	old, name := l.name, l.Name[:min(len(l.Name), longestRunnerName-len(suffix))]+suffix
 	l.Log.Warn().Str("old", old).Str("new", name).Msg("GitHub still calls the old runner busy: taking another name; GitHub removes the old one when it gives its job up")
 	l.identify(name, 0)
 }

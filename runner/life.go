@@ -66,6 +66,7 @@ type Options struct {
 
 	URL             string // what config.sh registers with
 	Name            string
+	Base            string // Name without what keeps the runners of a fleet apart
 	Group           string // "": do not name one (repositories have none)
 	Labels          []string
 	NoDefaultLabels bool
@@ -122,6 +123,9 @@ type Life struct {
 	// under the lock of view, because the socket's answers read it too.
 	name string
 	id   int64
+
+	jobRan bool      // a job has begun in this life
+	intact time.Time // until when the runner's own files were as they should be
 
 	answering bool // the socket is served
 	view      view // what it tells beside the state
@@ -189,6 +193,9 @@ func (l *Life) live() error {
 			return l.leave(nil)
 		}
 		// A registration that is no longer good: leave it, make another.
+		if changed := l.changedByJob(); changed != "" {
+			return l.leave(fmt.Errorf("%w: %s, and %s is not as it was before a job ran here: it gets no token to register with: start a new container", ErrRunner, end.reason, changed))
+		}
 		l.Log.Warn().Str("reason", end.reason).Msg("registering anew")
 		if err := l.leave(nil); err != nil {
 			if !errors.Is(err, errStillBusy) {
@@ -261,6 +268,9 @@ func checkFolder(home string) error {
 		case info.IsDir() || info.Mode()&0o111 == 0:
 			return fmt.Errorf("%w: %s/%s is not an executable file: unpack the official runner again", ErrConfiguration, home, name)
 		}
+	}
+	if _, err := os.Stat(home + "/bin"); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: there is no bin in %s: the runner's update of itself was interrupted, or it is not unpacked: start a new container", ErrConfiguration, home)
 	}
 	return nil
 }

@@ -33,6 +33,10 @@ type record struct {
 	// Pristine is the time until which nothing but the image and we had written
 	// in this container: the first life's start. Zero: no life before.
 	Pristine time.Time `json:"pristine,omitzero"`
+	// Updated is when the runner had updated itself, and its files were as they
+	// should be. Updating: it had begun to, and was not seen to be ready.
+	Updated  time.Time `json:"updated,omitzero"`
+	Updating bool      `json:"updating,omitempty"`
 
 	path string
 	lock *os.File
@@ -46,7 +50,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	if dir == "" {
 		return r, nil
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR|safefile.NoFollow, 0o600)
+	lock, err := openLock(filepath.Join(dir, "lock"))
 	if err != nil {
 		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
 		return r, nil
@@ -64,6 +68,14 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		log.Warn().Str("file", r.path).Msg("the record of the last life is damaged: starting without it")
 	}
 	return r, nil
+}
+
+// openLock removes what is no file under its name: a job can put it there.
+func openLock(path string) (*os.File, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		_ = os.RemoveAll(path)
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_RDWR|safefile.NoFollow, 0o600)
 }
 
 // save writes the record as one piece: a reader sees the old one or the new.

@@ -27,6 +27,8 @@ func (l *Life) register() (Settings, error) {
 		fmt.Errorf("RUNNER_REGISTER_TIMEOUT of %s is over", l.RegisterTimeout))
 	defer cancel()
 	l.machine.to(Registering, "")
+	// config.sh writes .env and .path; no job's process is there meanwhile.
+	defer func() { l.intact = time.Now() }()
 	if l.JIT {
 		return l.registerJIT(ctx)
 	}

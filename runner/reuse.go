@@ -15,45 +15,11 @@ import (
 	"time"
 )
 
-// installed are the names that unpacking the official runner makes in its
-// folder, together with the copies that its self-update keeps. All else there
-// was written by us, by the runner or by a job.
-var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template", "svc.sh"}
+// sharedPlaces can be written by every user of a container.
+var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
-// sharedPlaces can be written by every user of a container, the last one by the
-// image's own: volumes are mounted there, and stay.
-var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm", "/var/lib/org-runner"}
-
-// firstStartFile is kept in the runner's folder, because it must last as long as
-// what jobs write there: our state folder may be on a tmpfs that is new at every
-// start, and the runner's on a volume that is not.
-const firstStartFile = ".org-runner-first-start"
-
-// firstStart returns when the first life of this container began, by the record
-// or by the file, whichever says earlier; zero if this one is the first.
-func (l *Life) firstStart() time.Time {
-	first := l.record.Pristine
-	data, err := os.ReadFile(filepath.Join(l.Home, firstStartFile))
-	if err != nil {
-		return first
-	}
-	written, err := time.Parse(time.RFC3339Nano, strings.TrimSpace(string(data)))
-	if err == nil && (first.IsZero() || written.Before(first)) {
-		return written
-	}
-	return first
-}
-
-// noteFirstStart keeps when the first life began, in both places.
-func (l *Life) noteFirstStart(first time.Time) error {
-	l.record.Pristine = first
-	l.record.save()
-	path := filepath.Join(l.Home, firstStartFile)
-	if _, err := os.Lstat(path); err == nil {
-		return nil
-	}
-	return os.WriteFile(path, []byte(first.Format(time.RFC3339Nano)+"\n"), 0o644)
-}
+// ourPlaces are the folders that the image has for volumes, and its user can write.
+var ourPlaces = []string{"/var/lib/org-runner/records", "/var/lib/org-runner"}
 
 // readyForReuse makes sure that a job finds nothing of an earlier one: under a
 // restart policy the same container comes back with all that was written in it.
@@ -64,12 +30,15 @@ func (l *Life) readyForReuse() error {
 	if os.Getpid() != 1 {
 		return nil
 	}
-	pristine := l.firstStart()
-	used := !pristine.IsZero()
+	m := l.marks()
+	used := !m.first.IsZero()
 	if !used {
-		pristine = time.Now()
+		m.first = time.Now()
 	}
-	if err := l.noteFirstStart(pristine); err != nil {
+	if l.record.Updating {
+		m.updated, l.record.Updating = time.Now(), false
+	}
+	if err := l.keepMarks(m); err != nil {
 		return fmt.Errorf("%w: %s cannot be written, so the next start could not tell that jobs have run here: %w: make RUNNER_HOME writable", ErrConfiguration, l.Home, err)
 	}
 	if !used {
@@ -79,7 +48,7 @@ func (l *Life) readyForReuse() error {
 		return fmt.Errorf("%w: this container has run before, and RUNNER_ON_REUSE is refuse: start a new container (docker compose up --force-recreate, docker run --rm), or set RUNNER_ON_REUSE=reset", ErrConfiguration)
 	}
 	began := time.Now()
-	r := reset{home: l.Home, work: l.WorkDir, pristine: pristine, keep: l.StateDir}
+	r := reset{home: l.Home, work: l.WorkDir, marks: m, keep: l.StateDir}
 	if err := r.run(); err != nil {
 		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: start a new container (docker compose up --force-recreate)", ErrConfiguration, err)
 	}
@@ -90,14 +59,22 @@ func (l *Life) readyForReuse() error {
 // reset removes from a used container what its jobs may have written.
 type reset struct {
 	home, work string
-	pristine   time.Time // what changed after it was changed by a job
-	keep       string    // our own state folder
+	marks      marks
+	keep       string // our own state folder
 	removed    int
 }
 
 func (r *reset) run() error {
 	work := absolute(r.home, r.work)
 	for _, dir := range append([]string{work}, sharedPlaces...) {
+		if err := r.empty(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range ourPlaces {
+		if onVolume(dir) {
+			continue // others may use it too
+		}
 		if err := r.empty(dir); err != nil {
 			return err
 		}
@@ -126,7 +103,7 @@ func (r *reset) empty(dir string) error {
 // remove removes a file or folder, as root through sudo if a job has made it so
 // that we cannot.
 func (r *reset) remove(path string) error {
-	if path == r.keep || r.holdsMount(path) {
+	if path == r.keep || slices.Contains(ourPlaces, path) || r.holdsMount(path) {
 		return nil
 	}
 	err := os.RemoveAll(path)
@@ -146,6 +123,14 @@ func (r *reset) remove(path string) error {
 func (r *reset) holdsMount(path string) bool {
 	return slices.ContainsFunc(mountPoints(), func(mount string) bool {
 		return mount == path || strings.HasPrefix(mount, path+"/")
+	})
+}
+
+// onVolume tells whether a folder is on another file system than the container's
+// own.
+func onVolume(dir string) bool {
+	return slices.ContainsFunc(mountPoints(), func(mount string) bool {
+		return mount == dir || mount != "/" && strings.HasPrefix(dir, mount+"/")
 	})
 }
 
@@ -172,10 +157,10 @@ func (r *reset) resetHome(work string) error {
 	for _, entry := range entries {
 		path := filepath.Join(r.home, entry.Name())
 		switch {
-		case path == work, path == r.keep, entry.Name() == firstStartFile, slices.Contains(registrationFiles, entry.Name()):
+		case path == work, path == r.keep, entry.Name() == marksFile, slices.Contains(registrationFiles, entry.Name()):
 			// Work is empty by now, the registration is repair's.
-		case slices.Contains(installed, entry.Name()):
-			if changed := r.firstChanged(path); changed != "" {
+		case isInstalled(entry.Name()):
+			if changed := firstChanged(path, r.marks.until()); changed != "" {
 				return fmt.Errorf("a job has changed %s, a part of the runner itself", changed)
 			}
 		default:
@@ -190,7 +175,7 @@ func (r *reset) resetHome(work string) error {
 // resetEntry removes what is younger than the container's first start, and puts
 // back the user's profile files.
 func (r *reset) resetEntry(path string) error {
-	if r.firstChanged(path) == "" {
+	if firstChanged(path, r.marks.first) == "" {
 		return nil
 	}
 	if err := r.remove(path); err != nil {
@@ -201,28 +186,6 @@ func (r *reset) resetEntry(path string) error {
 		return nil // not one of them
 	}
 	return os.WriteFile(path, original, 0o644)
-}
-
-// firstChanged returns a file at or below path that was changed after the first
-// start: by the inode's change time, which no user can set. "" if there is none.
-func (r *reset) firstChanged(path string) string {
-	changed := ""
-	_ = filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			changed = path // made unreadable
-			return fs.SkipAll
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil // gone meanwhile
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && time.Unix(stat.Ctim.Unix()).After(r.pristine) {
-			changed = path
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return changed
 }
 
 // mountPoints reads field 5 of /proc/self/mountinfo, where spaces are \040.

@@ -20,16 +20,11 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// pristineFolder makes a runner folder and returns a reset for it whose
-// container has "run" from now on. The kernel's coarse clock, which stamps
-// files, may be behind ours by a tick: wait until it has passed.
-func pristineFolder(t *testing.T) (string, *reset) {
+// tick returns a time that all earlier changes of files are before, and all later
+// ones after: the kernel's coarse clock, which stamps files, may be behind ours.
+func tick(t *testing.T) time.Time {
 	t.Helper()
-	home := t.TempDir()
-	for _, name := range []string{"config.sh", "run.sh", "bin/Runner.Listener", "externals/node/bin/node", ".bashrc", "kept/file", ".org-runner/life.json"} {
-		write(t, filepath.Join(home, name), "as the image has it")
-	}
-	pristine := time.Now()
+	now := time.Now()
 	probe := filepath.Join(t.TempDir(), "probe")
 	for {
 		write(t, probe, "")
@@ -37,12 +32,22 @@ func pristineFolder(t *testing.T) (string, *reset) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.ModTime().After(pristine) {
-			break
+		if info.ModTime().After(now) {
+			return now
 		}
 		time.Sleep(time.Millisecond)
 	}
-	return home, &reset{home: home, work: "_work", pristine: pristine, keep: filepath.Join(home, ".org-runner")}
+}
+
+// pristineFolder makes a runner folder and returns a reset for it whose
+// container has "run" from now on.
+func pristineFolder(t *testing.T) (string, *reset) {
+	t.Helper()
+	home := t.TempDir()
+	for _, name := range []string{"config.sh", "run.sh", "bin/Runner.Listener", "externals/node/bin/node", ".bashrc", "kept/file", ".org-runner/life.json"} {
+		write(t, filepath.Join(home, name), "as the image has it")
+	}
+	return home, &reset{home: home, work: "_work", marks: marks{first: tick(t)}, keep: filepath.Join(home, ".org-runner")}
 }
 
 func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
@@ -51,7 +56,7 @@ func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 		write(t, filepath.Join(home, name), "poison")
 	}
 	write(t, filepath.Join(home, ".runner"), "repair's to remove")
-	write(t, filepath.Join(home, firstStartFile), "kept")
+	write(t, filepath.Join(home, marksFile), "kept")
 	work := filepath.Join(home, "_work")
 	if err := r.empty(work); err != nil {
 		t.Fatal(err)
@@ -69,7 +74,7 @@ func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("still poisoned: %v", left)
 	}
-	for _, name := range []string{"config.sh", "bin/Runner.Listener", "externals/node/bin/node", ".org-runner/life.json", ".runner", firstStartFile} {
+	for _, name := range []string{"config.sh", "bin/Runner.Listener", "externals/node/bin/node", ".org-runner/life.json", ".runner", marksFile} {
 		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
 			t.Errorf("%s is gone", name)
 		}
@@ -77,40 +82,85 @@ func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 }
 
 // The record may be on a tmpfs, the runner's folder on a volume: what the one has
-// lost the other one still knows. The earlier time counts, and a file that says
-// nothing sensible is no time.
-func TestFirstStart(t *testing.T) {
+// lost the other one still knows. The earlier first start and the later update
+// count, and a file that says nothing sensible is no time.
+func TestMarks(t *testing.T) {
 	early, late := time.Unix(1_800_000_000, 5).UTC(), time.Unix(1_800_000_900, 0).UTC()
+	line := func(at time.Time) string { return at.Format(time.RFC3339Nano) + "\n" }
 	for name, row := range map[string]struct {
-		record time.Time
+		record marks
 		file   string
-		want   time.Time
+		want   marks
 	}{
-		"new container":        {},
-		"both":                 {record: early, file: early.Format(time.RFC3339Nano) + "\n", want: early},
-		"the record is lost":   {file: early.Format(time.RFC3339Nano), want: early},
-		"the file is gone":     {record: early, want: early},
-		"the file is older":    {record: late, file: early.Format(time.RFC3339Nano), want: early},
-		"the file is younger":  {record: early, file: late.Format(time.RFC3339Nano), want: early},
-		"the file is nonsense": {record: early, file: "yesterday", want: early},
+		"new container":           {},
+		"both":                    {record: marks{early, late}, file: line(early) + line(late), want: marks{early, late}},
+		"the record is lost":      {file: line(early) + line(late), want: marks{early, late}},
+		"the file is gone":        {record: marks{early, late}, want: marks{early, late}},
+		"the file is older":       {record: marks{first: late}, file: line(early), want: marks{first: early}},
+		"the file is younger":     {record: marks{first: early}, file: line(late), want: marks{first: early}},
+		"the file is nonsense":    {record: marks{first: early}, file: "yesterday\ntoday", want: marks{first: early}},
+		"the update is older":     {record: marks{early, late}, file: line(early) + line(early), want: marks{early, late}},
+		"the update is not there": {record: marks{early, late}, file: line(early), want: marks{early, late}},
 	} {
 		home := t.TempDir()
 		if row.file != "" {
-			write(t, filepath.Join(home, firstStartFile), row.file)
+			write(t, filepath.Join(home, marksFile), row.file)
 		}
-		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record}}
-		if got := l.firstStart(); !got.Equal(row.want) {
-			t.Errorf("%s: %s, want %s", name, got, row.want)
+		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record.first, Updated: row.record.updated}}
+		if got := l.marks(); !got.first.Equal(row.want.first) || !got.updated.Equal(row.want.updated) {
+			t.Errorf("%s: %v, want %v", name, got, row.want)
 		}
 	}
 
 	// What is noted is found by a life that has lost its record.
 	l := &Life{Options: Options{Home: t.TempDir()}, record: &record{}}
-	if err := l.noteFirstStart(early); err != nil {
-		t.Fatal(err)
+	for _, m := range []marks{{first: early}, {early, late}} {
+		if err := l.keepMarks(m); err != nil {
+			t.Fatal(err)
+		}
+		if got := (&Life{Options: l.Options, record: &record{}}).marks(); !got.first.Equal(m.first) || !got.updated.Equal(m.updated) {
+			t.Errorf("found %v, want %v", got, m)
+		}
 	}
-	if got := (&Life{Options: l.Options, record: &record{}}).firstStart(); !got.Equal(early) {
-		t.Errorf("found %s, want %s", got, early)
+}
+
+// update makes what the official runner's update of itself makes: bin is a link to
+// the new version's folder, and the scripts are new.
+func update(t *testing.T, home string) {
+	t.Helper()
+	for _, folder := range []string{"bin", "externals"} {
+		path := filepath.Join(home, folder)
+		if err := os.Rename(path, path+".2.336.0"); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(path+".2.337.0", "new"), "the new version")
+		if err := os.Symlink(path+".2.337.0", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(home, "run.sh"), "the new version")
+}
+
+// What an update has changed is no job's doing, and stays; what a job changes after
+// it is found.
+func TestResetAfterAnUpdate(t *testing.T) {
+	home, r := pristineFolder(t)
+	update(t, home)
+	if err := r.resetHome(filepath.Join(home, "_work")); err == nil {
+		t.Error("an update that nobody knows of is taken for the runner's")
+	}
+	r.marks.updated = tick(t)
+	if err := r.resetHome(filepath.Join(home, "_work")); err != nil {
+		t.Errorf("after an update: %v", err)
+	}
+	for _, name := range []string{"bin/new", "bin.2.336.0/Runner.Listener", "externals/new"} {
+		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	write(t, filepath.Join(home, "bin/new"), "poison")
+	if err := r.resetHome(filepath.Join(home, "_work")); err == nil {
+		t.Error("bin was changed after the update and nobody minds")
 	}
 }
 
@@ -139,5 +189,8 @@ func TestMountPoints(t *testing.T) {
 	}
 	if r.holdsMount(t.TempDir()) {
 		t.Error("a plain folder is seen as mounted")
+	}
+	if !onVolume("/proc") || !onVolume("/proc/self") || onVolume("/etc") {
+		t.Error("what is on a volume is not known")
 	}
 }

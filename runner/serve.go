@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/records"
 )
 
 // ending is how one run of run.sh ended when nothing has failed.
@@ -58,6 +60,7 @@ type session struct {
 type evidence struct {
 	started, completed bool
 	job, result        string
+	updates            bool // the listener has ended to update itself
 	conflict           bool
 	terminated         bool
 	code               string // of the listener, where run.sh said it
@@ -101,6 +104,7 @@ func (l *Life) serve(registered Settings) (ending, error) {
 		extra = append(extra, "ACTIONS_RUNNER_INPUT_JITCONFIG="+l.jit)
 	}
 	l.machine.to(Connecting, "")
+	l.view.connection(true)
 	var err error
 	if s.child, err = l.spawn("run.sh", nil, s.lines, extra...); err != nil {
 		return ending{}, err
@@ -109,7 +113,7 @@ func (l *Life) serve(registered Settings) (ending, error) {
 	killTree(time.Now().Add(time.Second))
 	s.child.finishOutput()
 	s.takeLines()
-	s.jobEnds(Lost)
+	s.jobOver(Lost)
 	return s.verdict()
 }
 
@@ -178,21 +182,25 @@ func (s *session) takeLines() {
 	for _, l := range s.lines.take() {
 		switch l.what {
 		case versionIs:
-			s.view.versionIs(strings.Trim(bounded(l.text), "'"))
+			s.view.versionIs(strings.Trim(records.Bounded(l.text), "'"))
 		case listening:
+			s.newListener()
+			if s.updates {
+				s.updates = false
+				s.updated()
+			}
 			s.Trouble.Set("")
 			s.enter(Idle, "listening for jobs")
 		case jobStarted:
-			s.jobEnds(Lost) // the one before, of whose end nothing was heard
-			s.started, s.job = true, bounded(l.text)
+			s.jobOver(Lost) // the one before, of whose end nothing was heard
+			s.jobRan, s.started, s.job = true, true, records.Bounded(l.text)
 			s.record.succeed()
 			s.view.jobStarted(s.job)
 			s.jobBegins(s.job)
 			s.enter(Busy, "running "+s.job)
 		case jobCompleted:
-			s.completed, s.result = true, l.text
-			s.jobEnds(l.text)
-			s.view.jobCompleted()
+			s.completed, s.result = true, records.Bounded(l.text)
+			s.jobOver(s.result)
 			if !s.Ephemeral {
 				s.enter(Idle, "job completed: "+l.text)
 			}
@@ -205,6 +213,12 @@ func (s *session) takeLines() {
 		case connectionBack:
 			s.view.connection(true)
 		case restarting, updating:
+			if l.what == updating && !(s.Ephemeral && s.started) {
+				// An ephemeral runner has nothing to update itself for after its job.
+				s.updates = true
+				s.updating()
+			}
+			s.newListener()
 			s.enter(Connecting, "run.sh starts its listener again")
 		case sessionConflict:
 			s.conflict = true
@@ -214,6 +228,13 @@ func (s *session) takeLines() {
 			s.code = l.text
 		}
 	}
+}
+
+// newListener is called when run.sh starts another one: what was known of the one
+// before has ended with it.
+func (s *session) newListener() {
+	s.view.connection(true)
+	s.jobOver(Lost)
 }
 
 // enter follows the runner's own state; a stop's states are above it.
@@ -366,9 +387,9 @@ func (s *session) verdict() (ending, error) {
 	end := ending{lasted: time.Since(s.began)}
 	_, err := readSettings(s.Home)
 	gone := errors.Is(err, fs.ErrNotExist) // the listener has removed its registration
-	// An ephemeral listener removes it after its one job, any other one when
-	// GitHub has no such runner any more: either way nothing of it is there.
-	if gone {
+	// An ephemeral listener removes it after its one job, and GitHub the runner. In
+	// every other case GitHub is asked: a job can have removed it as well.
+	if gone && (s.GitHub == nil || s.Ephemeral && s.completed) {
 		s.forget()
 	}
 	signal, _ := s.stop.first()
@@ -383,21 +404,24 @@ func (s *session) verdict() (ending, error) {
 	case s.Ephemeral && s.started && (gone || s.hung):
 		end.finished, end.reason = true, "the job has ended at GitHub"
 		return end, nil
-	case s.ghost != "":
+	case s.ghost != "" && !(s.Ephemeral && s.started):
 		end.reason = s.ghost
 		return end, nil
 	case status.ExitStatus() == 7:
 		return end, fmt.Errorf("%w: GitHub refuses its version: rebuild the image with the newest RUNNER_VERSION", ErrDeprecated)
+	case s.terminated:
+		return end, fmt.Errorf("%w: its listener ended with a fatal error: %s", ErrRunner, s.lines.lastWords())
+	case s.code != "":
+		return end, fmt.Errorf("%w: its listener ended with code %s%s", ErrRunner, s.code, explainCode(s.code))
+	case s.Ephemeral && s.started:
+		// Never another registration: what config.sh is now is the job's doing.
+		return end, fmt.Errorf("%w: it ended (%s) and did not say how its job did: see the job at GitHub", ErrRunner, describe(status))
 	case s.conflict:
 		end.reason = "another session of this runner is still open at GitHub"
 		return end, nil
 	case gone:
 		end.reason = "the registration was deleted at GitHub"
 		return end, nil
-	case s.terminated:
-		return end, fmt.Errorf("%w: its listener ended with a fatal error: %s", ErrRunner, s.lines.lastWords())
-	case s.code != "":
-		return end, fmt.Errorf("%w: its listener ended with code %s%s", ErrRunner, s.code, explainCode(s.code))
 	}
 	return end, fmt.Errorf("%w: run.sh ended with %s without having been asked to", ErrRunner, describe(status))
 }

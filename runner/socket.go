@@ -62,6 +62,10 @@ type Status struct {
 	Job       *Job      `json:"job,omitempty"`
 }
 
+// Live tells whether nothing is won by starting it again: it is well, or it starts,
+// or it waits for what the next start would wait for too.
+func (s *Status) Live() bool { return s.Healthy || s.Starting || s.Waiting }
+
 // Trouble is what a life that is not listening waits for, in words for people.
 // Its zero value is none. It is safe for use by several goroutines.
 type Trouble struct{ reason atomic.Pointer[string] }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/records"
 )
 
 // view is the part of the status that the output and the hook tell.
@@ -78,8 +80,8 @@ func (v *view) describeJob(request Request, queued func() <-chan *time.Time) {
 	if v.job == nil {
 		return
 	}
-	v.job.Repository, v.job.Workflow, v.job.RunID = bounded(request.Repository), bounded(request.Workflow), bounded(request.RunID)
-	v.job.RunURL, v.job.Attempt, v.job.Actor, v.job.queued = bounded(request.RunURL), request.Attempt, bounded(request.Actor), since
+	v.job.Repository, v.job.Workflow, v.job.RunID = records.Bounded(request.Repository), records.Bounded(request.Workflow), records.Bounded(request.RunID)
+	v.job.RunURL, v.job.Attempt, v.job.Actor, v.job.queued = records.Bounded(request.RunURL), request.Attempt, records.Bounded(request.Actor), since
 }
 
 func (v *view) connection(up bool) {
@@ -159,7 +161,7 @@ func (l *Life) serveSocket() (stop func(), err error) {
 	path := Socket(l.StateDir)
 	// A killed life leaves its socket; the record's lock says that nobody else is
 	// behind it.
-	_ = os.Remove(path)
+	_ = os.RemoveAll(path)
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return func() {}, err
@@ -170,17 +172,32 @@ func (l *Life) serveSocket() (stop func(), err error) {
 		return func() {}, err
 	}
 	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			connection, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go l.reply(connection)
-		}
-	}()
+	go func() { l.accept(listener); close(done) }()
 	return func() { listener.Close(); <-done }, nil
+}
+
+// accept answers until the listener is closed, whatever a job does to it.
+func (l *Life) accept(listener net.Listener) {
+	places := make(chan struct{}, mostRequests)
+	for {
+		connection, err := listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // no file is left to open
+			time.Sleep(acceptAgain)
+			continue
+		}
+		select {
+		case places <- struct{}{}:
+			go func() {
+				defer func() { <-places }()
+				l.reply(connection)
+			}()
+		default:
+			connection.Close()
+		}
+	}
 }
 
 func (l *Life) reply(connection net.Conn) {
@@ -204,8 +221,12 @@ func (l *Life) reply(connection net.Conn) {
 }
 
 const (
-	// longestRequest bounds a question in bytes.
-	longestRequest = 256 << 10
+	// longestRequest bounds a question in bytes, mostRequests how many are answered
+	// at the same time: a job can ask too.
+	longestRequest = 64 << 10
+	mostRequests   = 32
+	// acceptAgain is the time until the next try to accept one.
+	acceptAgain = 50 * time.Millisecond
 	// hookPatience is how long the hook's question waits for the line that says
 	// that a job runs: the line was written before, but may be read after.
 	hookPatience = 2 * time.Second
@@ -221,10 +242,10 @@ func (l *Life) jobMayStart(request Request) Reply {
 	}
 	l.view.describeJob(request, func() <-chan *time.Time { return l.askQueued(request.Repository, request.RunID) })
 	if l.Allowed != nil && !l.Allowed(request.Repository) {
-		l.Log.Warn().Str("repository", bounded(request.Repository)).Str("allowed", l.AllowedRule).Msg("job refused")
+		l.Log.Warn().Str("repository", records.Bounded(request.Repository)).Str("allowed", l.AllowedRule).Msg("job refused")
 		return Reply{Message: fmt.Sprintf("org-runner: a job of %.300s may not run on this runner: ALLOWED_REPOSITORIES is %s. Take another runner in runs-on, or ask who runs this one to add the repository.", request.Repository, l.AllowedRule)}
 	}
-	l.Log.Info().Str("repository", bounded(request.Repository)).Str("workflow", bounded(request.Workflow)).Str("run", bounded(request.RunID)).Msg("job started")
+	l.Log.Info().Str("repository", records.Bounded(request.Repository)).Str("workflow", records.Bounded(request.Workflow)).Str("run", records.Bounded(request.RunID)).Msg("job started")
 	reply := Reply{Allow: true}
 	for _, variable := range l.Environ {
 		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {

@@ -3,8 +3,17 @@
 package runner
 
 import (
+	"errors"
+	"net"
+	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/virtuoso902/org-runner/internal/records"
 )
 
 func TestHealth(t *testing.T) {
@@ -39,4 +48,115 @@ func TestHealth(t *testing.T) {
 			}
 		})
 	}
+}
+
+// watched returns a session that listens, and what its jobs' records say.
+func watched(t *testing.T) (*session, func() []records.Record) {
+	t.Helper()
+	var mu sync.Mutex
+	var kept []records.Record
+	l := &Life{Options: Options{Log: zerolog.Nop(), Trouble: &Trouble{}, StopGrace: time.Minute, Record: func(r records.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		kept = append(kept, r)
+		return nil
+	}}, record: &record{}, stop: &stopper{}}
+	l.view.runs = make(chan struct{})
+	l.machine = newMachine(func(State, State, string) {})
+	for _, state := range []State{Registering, Configuring, Connecting, Idle} {
+		l.machine.to(state, "")
+	}
+	s := &session{Life: l, lines: newLineQueue(), watchdog: newWatchdog(0), calm: time.NewTimer(time.Hour)}
+	return s, func() []records.Record {
+		l.measurer.pending.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		return kept
+	}
+}
+
+func (s *session) hears(lines ...line) {
+	for _, l := range lines {
+		s.lines.add(l)
+	}
+	s.takeLines()
+}
+
+// What was known of a listener ends with it: a new one is neither without a
+// connection nor at work on the job of the one before.
+func TestNewListenerBeginsAnew(t *testing.T) {
+	for name, next := range map[string][]line{
+		"run.sh starts it":        {{what: restarting}},
+		"it has updated itself":   {{what: updating}},
+		"all that is heard of it": nil,
+	} {
+		s, kept := watched(t)
+		s.hears(line{jobStarted, "build"}, line{connectionLost, "no route to host"})
+		s.view.lostFrom = time.Now().Add(-time.Hour)
+		s.hears(append(next, line{what: listening})...)
+		if status := s.status(time.Now()); !status.Healthy || status.Job != nil || status.State != Idle {
+			t.Errorf("%s: %+v", name, status)
+		}
+		if all := kept(); len(all) != 1 || all[0].Job != "build" || all[0].Result != Lost {
+			t.Errorf("%s: records %+v", name, all)
+		}
+		select {
+		case <-s.view.running():
+			t.Errorf("%s: the hook of the next job is not waited for", name)
+		default:
+		}
+	}
+}
+
+// A listener that fails now and then, as when a job has left no file to open.
+type failing struct {
+	net.Listener
+	errors []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if len(f.errors) > 0 {
+		err := f.errors[0]
+		f.errors = f.errors[1:]
+		return nil, err
+	}
+	return f.Listener.Accept()
+}
+
+func TestSocketGoesOnAnswering(t *testing.T) {
+	s, _ := watched(t)
+	path := filepath.Join(t.TempDir(), "life.sock")
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.accept(&failing{socket, []error{syscall.EMFILE, errors.New("anything")}})
+		close(ended)
+	}()
+	// More than are answered at once, and all of them silent.
+	var silent []net.Conn
+	for range mostRequests + 8 {
+		connection, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent = append(silent, connection)
+	}
+	for _, connection := range silent {
+		connection.Close()
+	}
+	for range 100 { // the places of the silent ones are free in a moment
+		var reply Reply
+		if reply, err = Ask(path, Request{Ask: "status"}); err == nil && reply.Status != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		t.Errorf("nobody answers: %v", err)
+	}
+	socket.Close()
+	<-ended
 }

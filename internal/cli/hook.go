@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/runner"
 )
 
@@ -20,7 +21,7 @@ func hook(call Invocation) error {
 	}
 	job := config.ReadHook(call.Environ)
 	reply, err := runner.Ask(job.Socket, runner.Request{
-		Ask: "job-started", Repository: job.Repository, Workflow: job.Workflow, RunID: job.RunID, RunURL: job.RunURL, Attempt: job.Attempt, Actor: job.Actor,
+		Ask: "job-started", Repository: job.Repository, Workflow: records.Bounded(job.Workflow), RunID: job.RunID, RunURL: job.RunURL, Attempt: job.Attempt, Actor: job.Actor,
 	})
 	if err != nil {
 		return fmt.Errorf("this job does not run: whether it may is for its runner to say, and %w: %w: tell who runs this runner", errNoRunner, err)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -43,15 +44,16 @@ const (
 	longestName = 256
 )
 
-// cut bounds a name.
-func cut(name string) string {
+// Bounded is a name that others have given, in a length for logs and records.
+func Bounded(name string) string {
 	if len(name) <= longestName {
 		return name
 	}
-	if runes := []rune(name); len(runes) > longestName {
+	runes := []rune(strings.ToValidUTF8(name, "\ufffd"))
+	if len(runes) > longestName {
 		return string(runes[:longestName-1]) + "…"
 	}
-	return name
+	return string(runes)
 }
 
 // Append adds a record to a file, which is made if it is not there, and begun anew
@@ -59,7 +61,7 @@ func cut(name string) string {
 // under a lock, and one that was torn by a crash before it is ended first.
 func Append(path string, r Record) error {
 	for _, name := range []*string{&r.Repository, &r.Workflow, &r.Job, &r.RunURL, &r.Actor, &r.Result, &r.Runner} {
-		*name = cut(*name)
+		*name = Bounded(*name)
 	}
 	line, err := json.Marshal(r)
 	if err != nil {

@@ -42,7 +42,7 @@ func Read(path string) ([]byte, error) {
 // or the new.
 func Write(path string, data []byte) error {
 	next := path + ".new"
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.RemoveAll(next); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL|NoFollow, 0o600)
@@ -53,5 +53,12 @@ func Write(path string, data []byte) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(next, path)
+	err = os.Rename(next, path)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR) {
+		// A folder, which a file cannot replace.
+		if err = os.RemoveAll(path); err == nil {
+			err = os.Rename(next, path)
+		}
+	}
+	return err
 }

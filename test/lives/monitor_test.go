@@ -67,7 +67,7 @@ func TestMonitor(t *testing.T) {
 	var o monitor.Overview
 	w.poll("the job", func() bool {
 		_, text := get(m.address, "/api/overview")
-		return json.Unmarshal([]byte(text), &o) == nil && len(o.Repositories) == 1 && o.Repositories[0].Jobs.Hour.Succeeded == 1 && o.Runners != nil
+		return json.Unmarshal([]byte(text), &o) == nil && len(o.Repositories) == 2 && o.Repositories[0].Jobs != nil && o.Repositories[0].Jobs.Hour.Succeeded == 1 && o.Runners != nil
 	})
 	if name := o.Slowest[0].Workflow; strings.ContainsAny(name, "\x1b\n") {
 		t.Errorf("the workflow is called %q", name)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -131,7 +132,14 @@ func TestJobAsksAtTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.end(0)
-	w.counts(map[string]int{"registration-token": 1, "list-jobs": 1})
+	for _, c := range w.Calls("") {
+		if !slices.Contains([]string{"registration-token", "list-jobs", "runner-deprecation"}, c.Operation) || strings.Contains(c.Path, "..") {
+			t.Errorf("GitHub was asked %s %s", c.Method, c.Path)
+		}
+	}
+	if n := w.Count("list-jobs"); n != 1 {
+		t.Errorf("since when the job had waited was asked %d times", n)
+	}
 	if all := w.jobRecords(path); len(all) != 1 || all[0].Repository != "acme/coach" || all[0].RunID != w.Job(job).RunID || all[0].Queued == nil {
 		t.Errorf("records %+v", all)
 	}
