@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,8 +30,9 @@ type observer struct {
 	listener net.Listener
 	server   *http.Server
 	life     runner.Viewer
-	work     string // a folder on the disk of the jobs
-	totals   string // file of what earlier lives of the container have counted
+	keeping  sync.Mutex // of the totals: records of two jobs can come at once
+	work     string     // a folder on the disk of the jobs
+	totals   string     // file of what earlier lives of the container have counted
 	log      zerolog.Logger
 
 	registry                                        metrics.Registry
@@ -63,6 +63,7 @@ func newObserver(address, work, totals string, build Build, log zerolog.Logger) 
 	o.queued = r.Histogram("org_runner_job_queue_seconds", "How long jobs had waited for a runner; known with RUNNER_RECORDS.", jobBuckets, "repository")
 	o.requests = r.Counter("org_runner_github_requests_total", "Requests to GitHub's API; code 0 got no answer.", "method", "endpoint", "code")
 	o.failed = r.Counter("org_runner_github_retries_total", "Requests to GitHub's API that had to be tried again.")
+	o.failed.Add(0) // so that the first one is seen as one more
 	o.remaining = r.Gauge("org_runner_github_rate_limit_remaining", "Requests left in this hour by GitHub's last answer, of the limit that it names.", "resource")
 	o.refused = r.Gauge("org_runner_runner_version_refused_timestamp_seconds", "When GitHub begins to refuse the runner's version.", "runner_version")
 	o.free = r.Gauge("org_runner_disk_free_bytes", "What is left of the disk of the work folder.")
@@ -78,11 +79,7 @@ func newObserver(address, work, totals string, build Build, log zerolog.Logger) 
 		w.Header().Set("Content-Type", metrics.ContentType)
 		_, _ = r.WriteTo(w)
 	})
-	mux.HandleFunc("GET /healthz", o.answer(func(s *runner.Status) bool {
-		// Who restarts what is not alive should not do so while it starts, nor when
-		// another start would wait for the same.
-		return s.Healthy || s.Starting || s.Waiting
-	}))
+	mux.HandleFunc("GET /healthz", o.answer((*runner.Status).Live))
 	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
 		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
 	}))
@@ -146,6 +143,8 @@ func one(is bool) float64 {
 // record counts a job that has ended. An ephemeral life ends with it, mostly before
 // Prometheus has asked: the totals go on in the container's next one.
 func (o *observer) record(r records.Record) {
+	o.keeping.Lock()
+	defer o.keeping.Unlock()
 	o.jobs.Add(1, r.Repository, r.Result)
 	o.took.Observe(r.Finished.Sub(r.Started).Seconds(), r.Repository)
 	if r.Queued != nil {
@@ -264,16 +263,22 @@ func observed(c config.Config, client *register.Client, o *observer, options *ru
 }
 
 // queued asks since when a job had been waiting, until GitHub says that these
-// credentials may not know.
+// credentials may not know: of no repository, or of this one.
 func queued(client *register.Client) func(ctx context.Context, repository string, run, runner int64) (time.Time, error) {
-	var refused atomic.Bool
+	const all = ""
+	var refused sync.Map // of names
 	return func(ctx context.Context, repository string, run, runner int64) (time.Time, error) {
-		if refused.Load() {
-			return time.Time{}, nil
+		for _, name := range []string{all, repository} {
+			if _, known := refused.Load(name); known {
+				return time.Time{}, nil
+			}
 		}
 		at, err := client.JobQueued(ctx, repository, run, runner)
-		if errors.Is(err, register.ErrCredentials) || errors.Is(err, register.ErrNotFound) {
-			refused.Store(true)
+		switch {
+		case errors.Is(err, register.ErrCredentials):
+			refused.Store(all, true)
+		case errors.Is(err, register.ErrNotFound):
+			refused.Store(repository, true)
 		}
 		return at, err
 	}

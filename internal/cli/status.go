@@ -34,6 +34,8 @@ when it is still starting, or fails, or is not there.
 
   docker inspect --format '{{json .State.Health}}' CONTAINER
 
+  --live          0 also while it starts, or waits for what another start would wait
+                  for too: for who ends what is unhealthy, as Swarm does
   --url ADDRESS   asks this address instead of the container's own runner, as
                   http://127.0.0.1:9300/healthz of the monitor: 200 is healthy`
 
@@ -41,11 +43,12 @@ when it is still starting, or fails, or is not there.
 // shows it.
 func healthcheck(call Invocation) error {
 	set := flag.NewFlagSet("healthcheck", flag.ContinueOnError)
+	live := set.Bool("live", false, "")
 	address := set.String("url", "", "")
 	if err := parseFlags(call, set, 0); err != nil {
 		return err
 	}
-	text, healthy := askHealth(call, *address)
+	text, healthy := askHealth(call, *address, *live)
 	fmt.Fprintln(call.Stdout, text)
 	if !healthy {
 		return silent{errors.New(text), exitUnhealthy}
@@ -54,13 +57,13 @@ func healthcheck(call Invocation) error {
 }
 
 // askHealth asks the life in this container, or an address.
-func askHealth(call Invocation, address string) (text string, healthy bool) {
+func askHealth(call Invocation, address string, live bool) (text string, healthy bool) {
 	if address == "" {
 		s, err := ask(call)
 		if err != nil {
 			return err.Error(), false
 		}
-		return s.Health, s.Healthy
+		return s.Health, s.Healthy || live && s.Live()
 	}
 	client := http.Client{Timeout: 3 * time.Second}
 	response, err := client.Get(address)

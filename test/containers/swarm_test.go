@@ -3,6 +3,7 @@
 package containers
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,28 +91,54 @@ func (s *stack) containers() map[string]bool {
 	return ids
 }
 
+// readmeStack is what the README says to add, with a secret of the test's, two
+// replicas and health checks that come sooner.
+func readmeStack(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(readme), "# swarm.yml\n")
+	text, _, _ = strings.Cut(text, "```")
+	for _, change := range [][2]string{
+		{"external: true", "file: ./github_token"}, {"replicas: 5", "replicas: 2"},
+		{"    deploy:\n", "      interval: 1s\n      start_period: 1ms\n      retries: 2\n    deploy:\n"},
+	} {
+		changed := strings.Replace(text, change[0], change[1], 1)
+		if changed == text {
+			t.Fatalf("the README's swarm.yml has no %q:\n%s", change[0], text)
+		}
+		text = changed
+	}
+	return text
+}
+
 // The Compose file under Swarm: the token as a secret, two replicas, a new
 // container after each job, an update that lets a job finish, and nothing left.
 func TestSwarm(t *testing.T) {
 	o := newOrganization(t)
-	s := o.stack(`services:
-  runner:
-    user: root
-    environment:
-      GITHUB_TOKEN_FILE: /run/secrets/github_token
-    secrets:
-      - source: github_token
-        mode: 0400
-    deploy:
-      replicas: 2
-      restart_policy:
-        delay: 0s
-secrets:
-  github_token:
-    file: ./github_token
-`)
+	s := o.stack(readmeStack(t))
+	// Runners that wait for GitHub are not replaced: new ones would ask it anew.
+	github.SetDown(true)
+	defer github.SetDown(false)
 	s.deploy("RUNNER_STOP_GRACE=40s")
+	o.until("two runners that wait for GitHub", func() bool {
+		waiting := 0
+		for id := range s.containers() {
+			health, _ := try(docker, "inspect", "--format", "{{json .State.Health}}", id)
+			if strings.Contains(health, `"Status":"healthy"`) && strings.Contains(health, "actions/runners/registration-token") {
+				waiting++
+			}
+		}
+		return waiting == 2
+	})
+	waiting := s.containers()
+	github.SetDown(false)
 	o.online(2)
+	if now := s.containers(); !maps.Equal(now, waiting) {
+		t.Errorf("%v have become %v", waiting, now)
+	}
 	first := s.containers()
 	if len(first) != 2 {
 		t.Errorf("%d containers", len(first))
