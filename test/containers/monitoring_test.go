@@ -222,13 +222,6 @@ func TestMonitoring(t *testing.T) {
 	}
 	makePrometheus(t, "org-runner-test-prometheus")
 
-	for i := range 40 {
-		repository, step := []string{"coach", "mcp", "personal", "ghActions"}[i%4], "sleep 0.2"
-		if i%4 == 0 && i < 12 {
-			step = "exit 1" // three of coach's
-		}
-		github.Enqueue(githubtest.Job{Repository: o.name + "/" + repository, Workflow: "CI", Name: fmt.Sprintf("build %d", i), Steps: []string{step}})
-	}
 	p.up("--scale", "runner=5", "runner")
 	fleet := p.do("ps", "-q", "runner")
 	p.up("monitor", "prometheus") // Grafana's image would have to be pulled
@@ -246,6 +239,18 @@ func TestMonitoring(t *testing.T) {
 		}
 		_, _ = try(docker, p.args("--profile", "monitoring", "down", "-v", "-t", "1")...)
 	})
+	until(t, "the fleet in the monitor", func() bool {
+		var o monitor.Overview
+		return json.Unmarshal([]byte(get(t, page+"/api/overview")), &o) == nil && o.Runners != nil && o.Runners.Idle == 5
+	})
+	// Prometheus gets what ends from now on.
+	for i := range 40 {
+		repository, step := []string{"coach", "mcp", "personal", "ghActions"}[i%4], "sleep 0.2"
+		if i%4 == 0 && i < 12 {
+			step = "exit 1" // three of coach's
+		}
+		github.Enqueue(githubtest.Job{Repository: o.name + "/" + repository, Workflow: "CI", Name: fmt.Sprintf("build %d", i), Steps: []string{step}})
+	}
 	until(t, "forty finished jobs and five runners in the monitor", func() bool {
 		last = monitor.Overview{}
 		if json.Unmarshal([]byte(get(t, page+"/api/overview")), &last) != nil {
