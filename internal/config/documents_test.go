@@ -111,6 +111,13 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 			t.Errorf("the port %s is not on loopback", match[1])
 		}
 	}
+	// Without these any web page in the browser of who runs it reads Prometheus, and
+	// one whose name points at 127.0.0.1 Grafana. $$ is how Compose writes $.
+	for _, line := range []string{"- --web.cors.origin=^$$", "GF_SERVER_DOMAIN: 127.0.0.1", `GF_SERVER_ENFORCE_DOMAIN: "true"`, "GF_SERVER_ROOT_URL: http://127.0.0.1:${GRAFANA_PORT:-3000}/"} {
+		if !strings.Contains(services, "\n      "+line+"\n") {
+			t.Errorf("docker-compose.override.yml lacks %s", line)
+		}
+	}
 	_, monitor, _ := strings.Cut(services, "\n  monitor:")
 	monitor, _, _ = strings.Cut(monitor, "\n  prometheus:")
 	for _, match := range regexp.MustCompile(`(?m)^      ([A-Z_]+): `).FindAllStringSubmatch(monitor, -1) {
@@ -128,6 +135,10 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 		if !strings.Contains(document, "| "+match[1]+" |") {
 			t.Errorf("docs/monitoring.md has no row for %s", match[1])
 		}
+	}
+	// Grafana passes over a key that it does not know.
+	if dashboards := read(t, "monitoring/grafana/provisioning/dashboards/org-runner.yml"); !strings.Contains(dashboards, "\n    allowUiUpdates: false\n") {
+		t.Errorf("the dashboard can be changed in the browser: %s", dashboards)
 	}
 	// It brings the runners back to their number in .env, and stops the others.
 	for _, name := range []string{"README.md", "docs/operating.md", "docker-compose.yml", "docker-compose.override.yml", "monitoring/runners.yml", "monitoring/records.yml", "monitoring/prometheus/alerts.yml"} {

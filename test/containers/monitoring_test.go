@@ -327,6 +327,20 @@ func TestMonitoring(t *testing.T) {
 	if rules := get(t, prometheus+"/api/v1/rules"); !strings.Contains(rules, "NoRunnerOnline") {
 		t.Errorf("the rules are not loaded: %s", rules)
 	}
+	// No page of another place may read it.
+	foreign, err := http.NewRequest(http.MethodGet, prometheus+"/api/v1/query?query=up", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign.Header.Set("Origin", "https://elsewhere.example.com")
+	answer, err := http.DefaultClient.Do(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if origin := answer.Header.Get("Access-Control-Allow-Origin"); answer.StatusCode != http.StatusOK || origin != "" {
+		t.Errorf("%s; %q may read Prometheus", answer.Status, origin)
+	}
 	// The other services are out of reach of the jobs; the other runners are not.
 	reach := `for place in prometheus/9090 prometheus.monitoring/9090 monitor/9300 runner/9100; do
   if timeout 3 bash -c "exec 3<>/dev/tcp/$place" 2>/dev/null; then echo "open $place"; else echo "closed $place"; fi
