@@ -33,6 +33,7 @@ func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error
 	l.due = m.now().Add(m.stretched(jobsEvery))
 	switch {
 	case errors.Is(err, errUnchanged):
+		m.change(func() { l.seen = m.now() })
 		return nil
 	case l.isMissing(err):
 		m.change(func() { delete(r.live, l.id) })
@@ -43,7 +44,7 @@ func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error
 		return m.denyRuns(r, err)
 	}
 	m.change(func() {
-		l.jobs, l.workflow = jobs, workflow
+		l.jobs, l.workflow, l.seen = jobs, workflow, m.now()
 		for _, j := range jobs {
 			if f, ok := j.finished(); ok {
 				m.countOnce(m.line(r.name, l, f), false)

@@ -135,6 +135,8 @@ type QueuedJob struct {
 	// Stuck: no runner that was online in the last ten minutes, or since the last
 	// listings of very many, has these labels; absent where the queue's is.
 	Stuck *bool `json:"stuck,omitempty"`
+
+	seen time.Time // when it was last seen to wait
 }
 
 // Results counts finished jobs.

@@ -95,11 +95,13 @@ type collected struct {
 	latestDue      time.Time
 	denied         map[string]Unknown // by what was asked
 
-	groups    []register.Group // nil: unknown
-	runners   []register.Runner
-	runnersAt time.Time         // when the list was last read whole; zero: never
-	systems   map[string]system // of runners, by name
-	offers    map[string]*offer // sets of labels that runners have
+	groups     []register.Group // nil: unknown
+	runners    []register.Runner
+	runnersAt  time.Time           // when the list was last read whole; zero: never
+	runnersGap time.Duration       // from the one before to then
+	idle       map[int64]time.Time // runners that are idle, by id: since when each list has shown them so
+	systems    map[string]system   // of runners, by name
+	offers     map[string]*offer   // sets of labels that runners have
 
 	latest   string
 	versions map[string]*versionDates

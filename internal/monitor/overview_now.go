@@ -195,7 +195,7 @@ func (n *jobsNow) add(r *repository) {
 			case j.status == "in_progress":
 				n.running.Jobs = append(n.running.Jobs, RunningJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Runner: j.runner, Since: moment(j.started)})
 			case j.status == "queued":
-				v := QueuedJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Since: j.waitsSince(), Labels: j.labels}
+				v := QueuedJob{JobRef: ref, Actor: l.actor, Branch: l.branch, Since: j.waitsSince(), Labels: j.labels, seen: l.seen}
 				if n.offered != nil {
 					stuck := !n.offered.has(j.labels)
 					v.Stuck = &stuck

@@ -50,9 +50,10 @@ func crowded(n int, c *clock) *Monitor {
 	m := &Monitor{options: Options{Now: c.now}, meter: newMeter(1000, c.now), prices: loadPrices(2), began: c.t, history: &history{began: c.t}}
 	r := &repository{name: "acme/coach", seen: c.t, live: map[int64]*liveRun{}}
 	m.repositories, m.runnersAt, m.offers = map[string]*repository{r.name: r}, c.t, map[string]*offer{}
+	m.idle = map[int64]time.Time{}
 	for i := range n {
 		runner := online(int64(i), fmt.Sprint("fleet-", i), "self-hosted", "Linux", fmt.Sprint("size-", i))
-		m.runners = append(m.runners, runner)
+		m.runners, m.idle[runner.ID] = append(m.runners, runner), c.t
 		if len(m.offers) < mostOffers {
 			m.offers[labelKey(runner.Labels)] = &offer{labels: map[string]bool{"self-hosted": true, "linux": true, fmt.Sprint("size-", i): true}}
 		}

@@ -40,9 +40,13 @@ func (m *Monitor) problemAt(at time.Time, kind, what, remedy, url string) (isNew
 	return true
 }
 
-// notAdmitted is how long a job may wait beside idle runners that have its labels:
+// notAdmitted is how long a job may wait beside an idle runner that has its labels:
 // GitHub hands jobs out within seconds, the list of runners is that old.
 const notAdmitted = 3 * time.Minute
+
+// patience is the same where the list of runners is seldom read: in three lists one
+// after the other a runner is idle that has no job, and not one that is between two.
+func (m *Monitor) patience() time.Duration { return max(notAdmitted, 2*m.runnersGap) }
 
 // describeProblems is what is wrong now, and what went wrong.
 func (m *Monitor) describeProblems(o *Overview) {
@@ -100,12 +104,19 @@ func (o *Overview) describeStuck() {
 	}
 }
 
-// describeNotAdmitted names repositories whose jobs wait although runners with
-// their labels are idle: then it is the group that keeps them apart.
+// describeNotAdmitted names repositories whose jobs wait although a runner with
+// their labels has been idle all the while: then it is the group that keeps them
+// apart. A runner that is idle only now may be the next one's, and a job of which
+// there was no news since may have begun.
 func (m *Monitor) describeNotAdmitted(o *Overview) {
-	idle, told := m.idleLabels(), map[string]bool{}
+	idle, since := m.idleLabels()
+	patience, told := m.patience(), map[string]bool{}
 	for _, j := range o.Queue.Jobs {
-		if told[j.Repository] || j.Since == nil || o.Runners.AsOf.Sub(*j.Since) < notAdmitted || !idle.has(j.Labels) {
+		if told[j.Repository] || j.Since == nil {
+			continue
+		}
+		runner := idle.first(j.Labels)
+		if runner < 0 || earliest(j.seen, o.Runners.AsOf).Sub(latest(*j.Since, since[runner])) < patience {
 			continue
 		}
 		told[j.Repository] = true
@@ -115,6 +126,13 @@ func (m *Monitor) describeNotAdmitted(o *Overview) {
 		}
 		o.isWrong(j.Since, "group", clean("jobs of "+j.Repository+" wait while runners that have their labels are idle"), why+": see the organization's Settings, Actions, Runner groups", j.URL)
 	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // describeRefused names versions in use that GitHub refuses, or soon will.

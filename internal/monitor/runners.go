@@ -55,7 +55,7 @@ func (m *Monitor) readRunners(ctx context.Context) error {
 	case mayNot(err):
 		m.change(func() {
 			l.restart(m.now().Add(deniedWait))
-			m.runners, m.runnersAt = nil, time.Time{}
+			m.runners, m.runnersAt, m.idle = nil, time.Time{}, nil
 		})
 		return m.deny("runners", Unknown{"the runners", m.mayReadRunners()}, err)
 	case done:
@@ -88,11 +88,21 @@ func bounded(r register.Runner) register.Runner {
 // locked.
 func (m *Monitor) takeRunners() {
 	now, l := m.now(), &m.runnerList
+	if !m.runnersAt.IsZero() {
+		m.runnersGap = now.Sub(m.runnersAt)
+	}
 	m.runners, m.runnersAt = l.reading, now
 	l.reading, l.seen = nil, nil
 	m.systems = make(map[string]system, len(m.runners))
-	inUse := map[string]bool{}
+	before, inUse := m.idle, map[string]bool{}
+	m.idle = map[int64]time.Time{}
 	for _, r := range m.runners {
+		if state(r.Busy, r.Status) == "idle" {
+			m.idle[r.ID] = now
+			if since, was := before[r.ID]; was {
+				m.idle[r.ID] = since
+			}
+		}
 		s, sure := systemOf(r)
 		if sure {
 			m.systems[r.Name] = s

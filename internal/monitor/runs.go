@@ -23,6 +23,7 @@ type liveRun struct {
 	due      time.Time
 	tags     tags
 	jobs     []liveJob
+	seen     time.Time // when GitHub last told of them
 }
 
 // pendingRun is a finished run that is to be looked into.
