@@ -21,7 +21,8 @@ func (m *Monitor) problem(kind, what, remedy, url string) {
 }
 
 // problemAt notes that something went wrong; the same once more is counted. isNew
-// is false for that.
+// is false for that, and for what there is no room for, since all that is noted
+// lasts: it is noted at its next time. A store's has none, and is always noted.
 func (m *Monitor) problemAt(at time.Time, kind, what, remedy, url string) (isNew bool) {
 	for _, p := range m.problems {
 		if p.Kind == kind && p.What == what {
@@ -32,12 +33,24 @@ func (m *Monitor) problemAt(at time.Time, kind, what, remedy, url string) (isNew
 			return false
 		}
 	}
-	if len(m.problems) >= mostProblems {
-		oldest := slices.MinFunc(m.problems, func(a, b *Problem) int { return a.Time.Compare(b.Time) })
-		m.problems = slices.DeleteFunc(m.problems, func(p *Problem) bool { return p == oldest })
+	if len(m.problems) >= mostProblems && !m.forgetProblem() && kind != "store" {
+		return false
 	}
 	m.problems = append(m.problems, &Problem{Time: at.UTC(), Kind: kind, What: what, Remedy: remedy, URL: url, Count: 1})
 	return true
+}
+
+// forgetProblem makes room for another one: the oldest goes of those that do not
+// last. What lasts is noted only once, and jobs can make as many others as they like.
+func (m *Monitor) forgetProblem() (found bool) {
+	var oldest *Problem
+	for _, p := range m.problems {
+		if (oldest == nil || p.Time.Before(oldest.Time)) && !m.isNow(p) {
+			oldest = p
+		}
+	}
+	m.problems = slices.DeleteFunc(m.problems, func(p *Problem) bool { return p == oldest })
+	return oldest != nil
 }
 
 // notAdmitted is how long a job may wait beside an idle runner that has its labels:
@@ -155,10 +168,10 @@ func (o *Overview) describeRefused() {
 // lasting notes what is wrong with a file once for as long as it is the same; the
 // state is locked, and what is "" when nothing is wrong.
 func (m *Monitor) lasting(now *string, what, remedy string) {
-	if what != "" && what != *now {
+	before := *now
+	if *now = what; what != "" && what != before {
 		m.problem("store", what, remedy, "")
 	}
-	*now = what
 }
 
 // isNow tells whether a problem that was noted lasts.

@@ -2,11 +2,13 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -109,5 +111,57 @@ func TestNotAdmittedNeedsNews(t *testing.T) {
 	pass(t, m, c, 5*time.Minute)
 	if o := m.Overview(); len(found(o, "group")) != 1 {
 		t.Errorf("problems %+v", o.Problems)
+	}
+}
+
+// What lasts stays in the list, whatever else there is and whatever clock it has.
+func TestLastingProblemsStay(t *testing.T) {
+	m, c, _, add := recorded(t)
+	m.change(func() {
+		m.history.err = errors.New("no space left on device")
+		m.tellStore()
+	})
+	m.settle(t.Context(), task{}, &register.Error{Status: 502, Kind: register.ErrUnreachable, Message: "bad gateway"})
+	c.t = c.t.Add(50 * time.Minute)
+	for i := range 2 * mostProblems {
+		add(records.Record{Job: fmt.Sprint("job ", i), OOMKills: ptr(int64(1))})
+	}
+	c.t = c.t.Add(-49 * time.Minute) // the records' clock is ahead
+	m.readRecords(c.t)
+	o := m.Overview()
+	if len(m.problems) != mostProblems || len(found(o, "store")) != 1 || len(found(o, "github")) != 1 || !o.Problems[0].Now || !o.Problems[1].Now {
+		t.Errorf("%d problems: %+v", len(o.Problems), o.Problems[:2])
+	}
+	for _, p := range o.Problems {
+		if p.Time.After(o.GeneratedAt) {
+			t.Errorf("%s at %s, which is to come", p.What, p.Time)
+		}
+	}
+	m.change(func() {
+		m.history.err = nil
+		m.tellStore()
+	})
+	if lasts := found(m.Overview(), "store"); len(lasts) != 1 || lasts[0].Now {
+		t.Errorf("after it: %+v", lasts)
+	}
+}
+
+// However much lasts, the list is bounded, and of a file that cannot be written it
+// tells all the same.
+func TestManyLastingProblems(t *testing.T) {
+	m, c := newStubbed(t, &stub{})
+	for _, name := range names(2*mostProblems, "acme/r%d") {
+		m.addRepository(name)
+		m.lastSuccess, m.failed = c.t, 0
+		m.settle(t.Context(), task{repository: name}, &register.Error{Status: 502, Kind: register.ErrUnreachable, Message: name})
+	}
+	for _, err := range []string{"no space left on device", "input/output error"} {
+		m.change(func() {
+			m.history.err = errors.New(err)
+			m.tellStore()
+		})
+		if o := m.Overview(); len(m.problems) != mostProblems+1 || len(found(o, "store")) != 1 || !strings.Contains(found(o, "store")[0].What, err) {
+			t.Errorf("%d problems: %+v", len(m.problems), found(o, "store"))
+		}
 	}
 }

@@ -186,7 +186,7 @@ func (m *Monitor) takeRecord(r records.Record, now time.Time) (u used, problems 
 		problems = []Problem{{Kind: "lost", What: what + " ended without a result on " + clean(r.Runner), Remedy: "look into that container's log: it was killed, or its host went down"}}
 	}
 	for i := range problems {
-		problems[i].Time, problems[i].URL = r.Finished, m.onServer(r.RunURL)
+		problems[i].Time, problems[i].URL = earliest(r.Finished, now), m.onServer(r.RunURL)
 	}
 	return u, problems, true
 }
