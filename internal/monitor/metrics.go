@@ -159,11 +159,13 @@ func (m *Monitor) addRunners(group string, t Totals) {
 	m.gauges.runners.Add(float64(t.Offline), group, "offline")
 }
 
-// setJobs sets what runs and what waits.
+// setJobs sets what runs and what waits; of what is old that is nothing, for a job
+// that has ended since would wait longer and longer.
 func (m *Monitor) setJobs(o *Overview) {
-	g, stale := &m.gauges, 0
+	g, stale, known := &m.gauges, 0, map[string]bool{}
+	dead := o.StaleSince != nil && o.GeneratedAt.Sub(*o.StaleSince) > deadAfter
 	for _, r := range o.Repositories {
-		if r.Running != nil {
+		if known[r.Name] = !r.Stale && !dead; known[r.Name] && r.Running != nil {
 			g.running.Add(float64(*r.Running), r.Name)
 			g.queued.Add(float64(*r.Queued), r.Name)
 			g.oldest.Max(0, r.Name)
@@ -177,6 +179,9 @@ func (m *Monitor) setJobs(o *Overview) {
 		return
 	}
 	for _, q := range o.Queue.Repositories {
+		if !known[q.Repository] {
+			continue
+		}
 		if q.OldestSince != nil {
 			g.oldest.Max(o.GeneratedAt.Sub(*q.OldestSince).Seconds(), q.Repository)
 		}

@@ -199,6 +199,46 @@ func TestRepositoriesAreStale(t *testing.T) {
 	if text := metricsText(t, m); !strings.Contains(text, "\norg_runner_monitor_stale_repositories 1\n") {
 		t.Error(text)
 	}
+	for _, metric := range []string{"running_jobs", "queued_jobs", "queue_oldest_seconds", "stuck_jobs"} {
+		text := metricsText(t, m)
+		if strings.Contains(text, "org_runner_monitor_"+metric+`{repository="acme/coach"}`) {
+			t.Errorf("of a repository that is old there is %s", metric)
+		}
+		if metric != "stuck_jobs" && !strings.Contains(text, "org_runner_monitor_"+metric+`{repository="acme/mcp"}`) {
+			t.Errorf("of one that is not there is no %s", metric)
+		}
+	}
+	delete(s.refused, "acme/coach")
+	pass(t, m, c, 6*time.Minute)
+	if text := metricsText(t, m); !strings.Contains(text, `org_runner_monitor_queued_jobs{repository="acme/coach"} 1`+"\n") {
+		t.Errorf("it is not there again: %s", text)
+	}
+}
+
+// While GitHub is away nothing that waited goes on waiting, and nothing is 0.
+func TestNoQueueOfOld(t *testing.T) {
+	s := &stub{repositories: names(300, "acme/r%d")}
+	m, c := newStubbed(t, s)
+	s.waiting(1, "acme/r7", c.t, "self-hosted")
+	pass(t, m, c, 30*time.Minute)
+	if text := metricsText(t, m); strings.Count(text, "org_runner_monitor_queued_jobs{") != 300 {
+		t.Fatal(text)
+	}
+	s.err = &register.Error{Status: 503, Kind: register.ErrUnreachable, Message: "away"}
+	oldest := 0
+	for range 20 {
+		pass(t, m, c, time.Minute)
+		text := metricsText(t, m)
+		if _, value, found := strings.Cut(text, `queue_oldest_seconds{repository="acme/r7"} `); found {
+			fmt.Sscan(value, &oldest)
+		}
+	}
+	if text := metricsText(t, m); strings.Contains(text, "jobs{repository") || strings.Contains(text, "queue_oldest_seconds{") {
+		t.Error(text)
+	}
+	if oldest < 1800 || oldest > 1800+600 {
+		t.Errorf("the age of what waits has come to %d s", oldest)
+	}
 }
 
 // The sum over groups is all runners, also those whose group is not known.
