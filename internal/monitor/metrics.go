@@ -132,7 +132,7 @@ func (m *Monitor) setRunners(o *Overview) {
 	}
 	rest := o.Runners.Totals // of groups that are not known
 	for _, group := range o.Groups {
-		m.addRunners(group.Name, group.Totals)
+		m.addRunners(group.Name, *group.Totals)
 		rest.Idle -= group.Idle
 		rest.Busy -= group.Busy
 		rest.Offline -= group.Offline

@@ -85,7 +85,7 @@ type Group struct {
 	Name         string `json:"name"`
 	Visibility   string `json:"visibility,omitempty"` // all, selected, private
 	AllowsPublic bool   `json:"allows_public"`
-	Totals
+	*Totals             // absent where the runners are
 }
 
 // Running is the jobs that runners of the organization work on.
@@ -203,9 +203,9 @@ type Workflow struct {
 
 // Memory is what job records tell of the week's jobs.
 type Memory struct {
-	Jobs     int         `json:"jobs"`      // with a known peak
-	OOMKills int64       `json:"oom_kills"` // processes killed for memory
-	Highest  []JobMemory `json:"highest"`   // at most 20, by the highest peak; unknown ones first if a process was killed for memory, else last
+	Jobs     int         `json:"jobs"`                // with a known peak
+	OOMKills *int64      `json:"oom_kills,omitempty"` // processes killed for memory
+	Highest  []JobMemory `json:"highest"`             // at most 20, by the highest peak; unknown ones first if a process was killed for memory, else last
 }
 
 // JobMemory is the memory of all runs of one job, and what else they have used.
@@ -216,7 +216,7 @@ type JobMemory struct {
 	Count      int      `json:"count"` // of which anything is known
 	P50        *int64   `json:"p50_bytes,omitempty"`
 	Max        *int64   `json:"max_bytes,omitempty"`
-	OOMKills   int64    `json:"oom_kills"`
+	OOMKills   *int64   `json:"oom_kills,omitempty"`
 	CPUSeconds *float64 `json:"cpu_seconds,omitempty"` // median, as the following
 	Disk       *int64   `json:"disk_bytes,omitempty"`  // in the work folder at the job's end
 	Read       *int64   `json:"read_bytes,omitempty"`

@@ -11,7 +11,7 @@ type memoryKey struct{ repository, workflow, name name }
 // memorySums is all runs of one job.
 type memorySums struct {
 	count                       int
-	ooms                        int64
+	ooms                        *int64 // nil: no record tells it
 	peak, disk, readIn, written sizes
 	cpu                         times
 }
@@ -34,6 +34,17 @@ func (s sizes) median() *int64 {
 	return &s[(len(s)-1)/2]
 }
 
+// addKnown adds to a sum what is known.
+func addKnown(sum **int64, n int64) {
+	if n < 0 {
+		return
+	}
+	if *sum == nil {
+		*sum = new(int64)
+	}
+	**sum += n
+}
+
 // isKnown tells whether a record tells anything of what was used.
 func (u used) isKnown() bool {
 	return u.peak >= 0 || u.ooms > 0 || u.disk >= 0 || u.readIn >= 0 || u.written >= 0 || u.cpu >= 0
@@ -41,7 +52,7 @@ func (u used) isKnown() bool {
 
 func (s *memorySums) add(u used) {
 	s.count++
-	s.ooms += max(u.ooms, 0)
+	addKnown(&s.ooms, u.ooms)
 	s.peak.add(u.peak)
 	s.disk.add(u.disk)
 	s.readIn.add(u.readIn)
@@ -74,7 +85,7 @@ func (m *Monitor) describeMemory(o *Overview) {
 		if u.ended < from || !u.isKnown() {
 			continue
 		}
-		memory.OOMKills += max(u.ooms, 0)
+		addKnown(&memory.OOMKills, u.ooms)
 		if u.peak >= 0 {
 			memory.Jobs++
 		}
@@ -99,7 +110,7 @@ func (j JobMemory) rank() int64 {
 	switch {
 	case j.Max != nil:
 		return *j.Max
-	case j.OOMKills > 0:
+	case j.OOMKills != nil && *j.OOMKills > 0:
 		return mostUsed + 1
 	}
 	return -1

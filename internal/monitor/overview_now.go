@@ -52,6 +52,9 @@ func (m *Monitor) describeRunners(o *Overview) {
 	groups := map[int64]*Group{}
 	for _, g := range m.groups {
 		groups[g.ID] = &Group{Name: g.Name, Visibility: g.Visibility, AllowsPublic: g.AllowsPublic}
+		if !m.runnersAt.IsZero() {
+			groups[g.ID].Totals = &Totals{}
+		}
 	}
 	if !m.runnersAt.IsZero() {
 		o.Runners = &Runners{AsOf: m.runnersAt.UTC(), StaleSince: m.runnersStale(o.GeneratedAt), List: []Runner{}}

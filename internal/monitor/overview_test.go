@@ -262,6 +262,25 @@ func TestRunnersWithoutGroup(t *testing.T) {
 	}
 }
 
+// How many runners a group has is unknown as long as they are.
+func TestGroupsWithoutRunners(t *testing.T) {
+	s := &stub{runners: []register.Runner{online(1, "a")}, runnersErr: &register.Error{Status: 502, Kind: register.ErrUnreachable}}
+	s.runners[0].GroupID = 1
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Runners != nil || len(o.Groups) != 1 || o.Groups[0].Totals != nil {
+		t.Errorf("runners %+v, groups %+v", o.Runners, o.Groups)
+	}
+	if data := m.current().json; !strings.Contains(string(data), `"groups":[{"name":"Default","visibility":"all","allows_public":false}]`) {
+		t.Errorf("%s", data)
+	}
+	s.runnersErr = nil
+	pass(t, m, c, 6*time.Minute)
+	if o := m.Overview(); o.Groups[0].Totals == nil || *o.Groups[0].Totals != (Totals{Total: 1, Idle: 1}) {
+		t.Errorf("groups %+v", o.Groups)
+	}
+}
+
 // What is beyond the bound of series is summed, and of ages the oldest counts.
 func TestManyRepositoriesInMetrics(t *testing.T) {
 	m := crowded(1, &clock{noon})

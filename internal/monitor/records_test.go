@@ -39,10 +39,10 @@ func TestRecords(t *testing.T) {
 	m.record(runLine{Run: 4, Repository: "acme/mcp", Workflow: "Deploy", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "lost", Finished: c.t.Unix(), Started: c.t.Unix()}}})
 	pass(t, m, c, 15*time.Second)
 	memory := m.Overview().Memory
-	if memory == nil || memory.Jobs != 5 || memory.OOMKills != 2 || len(memory.Highest) != 3 {
+	if memory == nil || memory.Jobs != 5 || *memory.OOMKills != 2 || len(memory.Highest) != 3 {
 		t.Fatalf("%+v", memory)
 	}
-	if j := memory.Highest[0]; j.Job != "big" || *j.Max != 4<<30 || j.OOMKills != 2 || j.CPUSeconds != nil {
+	if j := memory.Highest[0]; j.Job != "big" || *j.Max != 4<<30 || *j.OOMKills != 2 || j.CPUSeconds != nil {
 		t.Errorf("%+v", j)
 	}
 	if j := memory.Highest[1]; j.Job != "build" || j.Count != 3 || *j.P50 != 200<<20 || *j.Max != 300<<20 || *j.CPUSeconds != 200 {
@@ -207,10 +207,10 @@ func TestRecordsOfAJob(t *testing.T) {
 	}
 	pass(t, m, c, 15*time.Second)
 	o := m.Overview()
-	if o.Memory == nil || o.Memory.OOMKills != 2 || o.Memory.Jobs != 3 || len(o.Memory.Highest) != 2 {
+	if o.Memory == nil || *o.Memory.OOMKills != 2 || o.Memory.Jobs != 3 || len(o.Memory.Highest) != 2 {
 		t.Fatalf("%+v", o.Memory)
 	}
-	if j := o.Memory.Highest[0]; j.Job != "killed" || j.Max != nil || j.P50 != nil || j.OOMKills != 2 || *j.CPUSeconds != 3 || j.Disk != nil {
+	if j := o.Memory.Highest[0]; j.Job != "killed" || j.Max != nil || j.P50 != nil || *j.OOMKills != 2 || *j.CPUSeconds != 3 || j.Disk != nil {
 		t.Errorf("%+v", j)
 	}
 	if j := o.Memory.Highest[1]; j.Job != "build" || *j.Max != 3 || *j.Disk != 11 || *j.Read != 21 || *j.Written != 31 || j.CPUSeconds != nil {
@@ -220,5 +220,25 @@ func TestRecordsOfAJob(t *testing.T) {
 		if p.URL != "" {
 			t.Errorf("a link to %s", p.URL)
 		}
+	}
+}
+
+// What no record tells is unknown, and not 0: without cgroup v2 that is whether a
+// process was killed.
+func TestKillsThatNobodyTells(t *testing.T) {
+	m, c, _, add := recorded(t)
+	add(records.Record{Job: "build", Disk: ptr(int64(5))})
+	pass(t, m, c, 15*time.Second)
+	memory := m.Overview().Memory
+	if memory == nil || memory.OOMKills != nil || len(memory.Highest) != 1 || memory.Highest[0].OOMKills != nil {
+		t.Fatalf("%+v", memory)
+	}
+	if data := m.current().json; strings.Contains(string(data), "oom_kills") {
+		t.Errorf("%s", data)
+	}
+	add(records.Record{Job: "build", PeakMemory: ptr(int64(5)), OOMKills: ptr(int64(0))})
+	pass(t, m, c, 15*time.Second)
+	if memory := m.Overview().Memory; memory.OOMKills == nil || *memory.OOMKills != 0 || memory.Highest[0].OOMKills == nil {
+		t.Errorf("%+v", memory)
 	}
 }

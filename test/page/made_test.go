@@ -181,6 +181,7 @@ func TestPartlyUnknown(t *testing.T) {
 		monitor.Repository{Name: "acme/old", LastSeen: ptr(madeAt.Add(-2 * time.Hour)), Stale: true, Running: ptr(1)},
 		monitor.Repository{Name: "acme/quiet", LastSeen: ptr(madeAt)})
 	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 1, DatesUnknown: true}, {Version: "2.335.1", Runners: 1}}
+	o.Memory = &monitor.Memory{Highest: []monitor.JobMemory{{Repository: "acme/coach", Job: "build", Count: 2, Disk: ptr(int64(5 << 10))}, {Repository: "acme/coach", Job: "test", Count: 1, OOMKills: ptr(int64(0))}}}
 	m := newMade(t, o)
 	b := newBrowser(t)
 	call(b, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"})
@@ -211,6 +212,8 @@ func TestPartlyUnknown(t *testing.T) {
 		{"acme/denied | never seen", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
 		{"acme/old | last seen at 12:10", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
 	})
+	expect(t, "memory", rows["Memory of jobs, the highest first"], [][]string{
+		{"build | acme/coach", "2", "unknown", "unknown", "unknown", "5.0 KiB", "unknown"}, {"test | acme/coach", "1", "unknown", "unknown", "unknown", "unknown", "0"}})
 	expect(t, "versions", rows["Versions of the official runner in use"], [][]string{{"2.336.0", "1", "unknown"}, {"2.335.1", "1", "–"}})
 	expect(t, "title", ask[string](b, `document.title`), "0+ running, 0+ waiting – acme")
 }
@@ -303,7 +306,7 @@ func TestLongNames(t *testing.T) {
 	o.Queue.Jobs = []monitor.QueuedJob{{JobRef: monitor.JobRef{Repository: long, Job: "build"}, Since: o.Queue.OldestSince, Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Stuck: ptr(true)}}
 	o.Runners.Totals = monitor.Totals{Total: 12345, Busy: 12000, Idle: 345}
 	o.Runners.List = []monitor.Runner{{Name: strings.Repeat("runner-", 9), State: "busy", Group: strings.Repeat("group ", 20), Version: "2.336.0", Labels: []string{"self-hosted", strings.Repeat("label", 50)}, Job: &o.Running.Jobs[0].JobRef}}
-	o.Groups = []monitor.Group{{Name: strings.Repeat("group", 20), Visibility: "selected", AllowsPublic: true, Totals: o.Runners.Totals}}
+	o.Groups = []monitor.Group{{Name: strings.Repeat("group", 20), Visibility: "selected", AllowsPublic: true, Totals: &o.Runners.Totals}}
 	o.Savings.Week = &monitor.Saved{Minutes: 12345678, HostedUSD: 98765.43}
 	o.Savings.Lines = []monitor.SavingsLine{{SKU: "linux", Name: "Linux 2-core", USDPerMinute: 0.006, Saved: *o.Savings.Week}}
 	o.Problems = []monitor.Problem{{Time: madeAt.Add(-time.Hour), What: strings.Repeat("wrong", 80), Remedy: strings.Repeat("mend ", 60), Count: 1234, Now: true, URL: "https://github.com/"}}

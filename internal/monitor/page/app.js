@@ -309,7 +309,7 @@ function showWorkflows(o) {
 function showMemory(o) {
   const m = o.memory;
   fill(body('memory'), !m ? note('Unknown: GitHub does not tell it. With ', el('code', {}, 'RUNNER_RECORDS'), ' on a volume that the runners and this monitor share, it stands here.')
-    : m.highest.length === 0 ? note(`The records tell the memory of no job: that needs cgroup v2. ${plural(m.oom_kills, 'process was', 'processes were')} killed for memory.`)
+    : m.highest.length === 0 ? note('The records tell the memory of no job: that needs cgroup v2.')
       : [table('Memory of jobs, the highest first', [
         ['Job', j => [name(j.job), el('span', { class: 'from' }, j.repository ? name(j.repository) : '', j.workflow ? ' · ' : '', j.workflow ? name(j.workflow) : '')]],
         ['Runs', j => n(j.count), true],
@@ -317,7 +317,7 @@ function showMemory(o) {
         ['Highest', j => j.max_bytes === undefined ? unknown() : bytes(j.max_bytes), true],
         ['CPU, half within', j => j.cpu_seconds === undefined ? unknown() : duration(j.cpu_seconds), true],
         ['Disk, half within', j => j.disk_bytes === undefined ? unknown() : bytes(j.disk_bytes), true],
-        ['Killed for memory', j => j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
+        ['Killed for memory', j => j.oom_kills === undefined ? unknown() : j.oom_kills ? el('strong', { class: 'failed' }, n(j.oom_kills)) : '0', true],
       ], m.highest, workflowKey)]);
 }
 
