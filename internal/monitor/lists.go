@@ -173,7 +173,7 @@ func (m *Monitor) readGroups(ctx context.Context) error {
 	for i := range groups {
 		groups[i].Name = clean(groups[i].Name)
 	}
-	m.change(func() { m.groups = groups[:min(len(groups), 200)] })
+	m.change(func() { m.groups = groups[:min(len(groups), mostGroups)] })
 	return nil
 }
 

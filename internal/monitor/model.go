@@ -18,21 +18,26 @@ type Overview struct {
 	// ago; absent: since just now. A window that begins earlier is not whole.
 	HistorySince *time.Time `json:"history_since,omitempty"`
 
-	Runners      *Runners           `json:"runners,omitempty"`
-	Groups       []Group            `json:"groups,omitempty"`
-	Running      *Running           `json:"running,omitempty"`
-	Queue        *Queue             `json:"queue,omitempty"`
-	Repositories []Repository       `json:"repositories"` // most jobs of the week first
-	Series       Windows[Series]    `json:"series"`
-	Durations    Windows[Durations] `json:"durations"`
-	Slowest      []Workflow         `json:"slowest_workflows"`      // of the week, by p95 of execution
-	Failing      []Workflow         `json:"most_failing_workflows"` // of the week, by failed jobs
-	Memory       *Memory            `json:"memory,omitempty"`       // absent without job records
-	Savings      Savings            `json:"savings"`
-	Versions     *Versions          `json:"versions,omitempty"`
-	Problems     []Problem          `json:"problems"` // what still is so first, then the newest
-	GitHub       Budget             `json:"github"`
-	Unknown      []Unknown          `json:"unknown"` // what the credentials cannot see
+	Runners     *Runners `json:"runners,omitempty"`
+	Groups      []Group  `json:"groups,omitempty"` // at most 200
+	GroupsTotal int      `json:"groups_total,omitempty"`
+	Running     *Running `json:"running,omitempty"`
+	Queue       *Queue   `json:"queue,omitempty"`
+	// Repositories are at most 200: where something runs or waits now first, then
+	// those with the most jobs of the week.
+	Repositories      []Repository       `json:"repositories"`
+	RepositoriesTotal int                `json:"repositories_total"`
+	Series            Windows[Series]    `json:"series"`
+	Durations         Windows[Durations] `json:"durations"`
+	Slowest           []Workflow         `json:"slowest_workflows"`      // of the week, by p95 of execution
+	Failing           []Workflow         `json:"most_failing_workflows"` // of the week, by failed jobs
+	Memory            *Memory            `json:"memory,omitempty"`       // absent without job records
+	Savings           Savings            `json:"savings"`
+	Versions          *Versions          `json:"versions,omitempty"`
+	Problems          []Problem          `json:"problems"` // what still is so first, then the newest
+	GitHub            Budget             `json:"github"`
+	Unknown           []Unknown          `json:"unknown"` // what the credentials cannot see; at most 200
+	UnknownTotal      int                `json:"unknown_total"`
 
 	workflows []Workflow // all of the week, for the metrics
 	storeOK   bool       // the history is written
@@ -109,8 +114,9 @@ type Queue struct {
 	Total               int               `json:"total"`
 	UnknownRepositories int               `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
 	OldestSince         *time.Time        `json:"oldest_since,omitempty"`
-	Repositories        []QueueRepository `json:"repositories"` // the longest wait first
-	Jobs                []QueuedJob       `json:"jobs"`         // at most 200, the oldest first
+	Repositories        []QueueRepository `json:"repositories"` // at most 200, the longest wait first
+	RepositoriesTotal   int               `json:"repositories_total"`
+	Jobs                []QueuedJob       `json:"jobs"` // at most 200, the oldest first
 	// Stuck is how many ask for labels that no runner has; absent when the
 	// runners are unknown or their list is stale, or none is online.
 	Stuck *int `json:"stuck,omitempty"`

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	mostListed    = 200 // runners, jobs, repositories
+	mostListed    = 200 // runners, groups, jobs, repositories, unknown things
 	mostWorkflows = 20
 	mostSeries    = 8
 	staleAfter    = 2 * time.Minute
@@ -42,10 +42,12 @@ func (o *Overview) listed() *Overview {
 	}
 	if o.Queue != nil {
 		queue := *o.Queue
+		queue.RepositoriesTotal = len(queue.Repositories)
 		queue.Jobs, queue.Repositories = first(queue.Jobs), first(queue.Repositories)
 		cut.Queue = &queue
 	}
-	cut.Repositories = first(o.Repositories)
+	cut.RepositoriesTotal, cut.GroupsTotal, cut.UnknownTotal = len(o.Repositories), len(o.Groups), len(o.Unknown)
+	cut.Repositories, cut.Groups, cut.Unknown = first(o.Repositories), first(o.Groups), first(o.Unknown)
 	return &cut
 }
 
@@ -74,9 +76,7 @@ func (m *Monitor) overview() *Overview {
 	m.describeMemory(o)
 	m.describeProblems(o)
 	for _, key := range slices.Sorted(maps.Keys(m.denied)) {
-		if len(o.Unknown) < mostListed {
-			o.Unknown = append(o.Unknown, m.denied[key])
-		}
+		o.Unknown = append(o.Unknown, m.denied[key])
 	}
 	return o
 }

@@ -267,7 +267,7 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 		o.Repositories = append(o.Repositories, *r)
 	}
 	sortBy(o.Repositories, func(a, b Repository) int {
-		return cmp.Or(cmp.Compare(b.week(), a.week()), cmp.Compare(b.now(), a.now()), strings.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(min(b.now(), 1), min(a.now(), 1)), cmp.Compare(b.week(), a.week()), cmp.Compare(b.now(), a.now()), strings.Compare(a.Name, b.Name))
 	})
 }
 

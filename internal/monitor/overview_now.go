@@ -76,6 +76,9 @@ func (m *Monitor) describeRunners(o *Overview) {
 	for _, g := range m.groups {
 		o.Groups = append(o.Groups, *groups[g.ID])
 	}
+	if len(o.Groups) > mostListed && o.Runners != nil { // those that will be left out have none
+		sortBy(o.Groups, func(a, b Group) int { return cmp.Compare(min(b.Total, 1), min(a.Total, 1)) })
+	}
 }
 
 // listRunners lists the busy ones, then the idle, then the offline.

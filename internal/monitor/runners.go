@@ -10,6 +10,8 @@ import (
 	"github.com/virtuoso902/org-runner/register"
 )
 
+const mostGroups = 10_000 // runner groups that are remembered
+
 // runnerList is the list of runners while it is read.
 type runnerList struct {
 	pages

@@ -235,11 +235,47 @@ func TestBoundedLists(t *testing.T) {
 			t.Errorf("%s: %d listed", what, n)
 		}
 	}
+	if o.RepositoriesTotal != 300 || o.Queue.RepositoriesTotal != 300 {
+		t.Errorf("of %d repositories, and of %d queues", o.RepositoriesTotal, o.Queue.RepositoriesTotal)
+	}
 	if len(o.Versions.InUse) > mostVersions || len(o.Problems) > mostProblems+20 {
 		t.Errorf("%d versions, %d problems", len(o.Versions.InUse), len(o.Problems))
 	}
 	// The metrics are not cut with the lists.
 	if text := metricsText(t, m); strings.Count(text, "org_runner_monitor_queued_jobs{") != 300 {
 		t.Errorf("%d queues in the metrics", strings.Count(text, "org_runner_monitor_queued_jobs{"))
+	}
+}
+
+// Where a list is cut a number tells the whole, and what is busy is not cut off.
+func TestCutLists(t *testing.T) {
+	s := &stub{repositories: names(300, "acme/r%03d"), refused: map[string]error{}, groups: 300}
+	m, c := newStubbed(t, s)
+	for i, name := range s.repositories {
+		m.record(runLine{Run: int64(i + 1), Repository: name, Workflow: "CI", Finished: c.t.Unix(), Jobs: []jobLine{{Name: "build", Started: c.t.Unix() - 1, Finished: c.t.Unix()}}})
+	}
+	s.repositories = append(s.repositories, "acme/zealous")
+	s.waiting(1000, "acme/zealous", c.t, "self-hosted")
+	s.runners = []register.Runner{online(1, "fleet-1", "self-hosted")}
+	s.runners[0].GroupID = 300
+	for _, name := range names(250, "acme/r%03d") {
+		s.refused[name] = &register.Error{Status: 403, Kind: register.ErrCredentials}
+	}
+	pass(t, m, c, 20*time.Minute)
+	o := m.Overview()
+	if len(o.Repositories) != mostListed || o.RepositoriesTotal != 301 || o.Repositories[0].Name != "acme/zealous" {
+		t.Errorf("%d of %d repositories, the first is %+v", len(o.Repositories), o.RepositoriesTotal, o.Repositories[0])
+	}
+	if len(o.Groups) != mostListed || o.GroupsTotal != 300 || o.Groups[0].Total != 1 {
+		t.Errorf("%d of %d groups, the first is %+v", len(o.Groups), o.GroupsTotal, o.Groups[0])
+	}
+	if len(o.Unknown) != mostListed || o.UnknownTotal != 250 {
+		t.Errorf("%d of %d unknown things", len(o.Unknown), o.UnknownTotal)
+	}
+	text := metricsText(t, m)
+	for _, line := range []string{"unknown 250", `runners{group="group 300",state="idle"} 1`} {
+		if !strings.Contains(text, "\norg_runner_monitor_"+line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
 	}
 }

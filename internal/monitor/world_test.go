@@ -120,6 +120,7 @@ type stub struct {
 	spend        *meter                                       // that calls are taken from
 	asked        []string
 	runnersErr   error
+	groups       int              // more than the default one, together
 	refused      map[string]error // by repository
 }
 
@@ -191,7 +192,11 @@ func (s *stub) Repository(ctx context.Context, name string) (register.Repository
 }
 
 func (s *stub) Groups(ctx context.Context) ([]register.Group, error) {
-	return []register.Group{{ID: 1, Name: "Default", Visibility: "all"}}, s.ask(ctx, "groups")
+	list := []register.Group{{ID: 1, Name: "Default", Visibility: "all"}}
+	for id := 2; id <= s.groups; id++ {
+		list = append(list, register.Group{ID: int64(id), Name: fmt.Sprint("group ", id), Visibility: "all"})
+	}
+	return list, s.ask(ctx, "groups")
 }
 
 func (s *stub) RunnersPage(ctx context.Context, page string) (register.Page[register.Runner], error) {

@@ -234,6 +234,34 @@ func TestManyUnknown(t *testing.T) {
 	expect(t, "the rest", ask[bool](b, `document.querySelector('#jobs').textContent.includes('The first 21 of 91 repositories.')`), true)
 }
 
+// Where the lists that the page is given are cut, it says so.
+func TestCutLists(t *testing.T) {
+	o := quiet()
+	ran(o, "acme/coach", 3)
+	o.Groups = []monitor.Group{{Name: "Default", Totals: &o.Runners.Totals}}
+	o.Unknown = []monitor.Unknown{{What: "the jobs of acme/mcp", Permission: "Actions"}}
+	o.RepositoriesTotal, o.GroupsTotal, o.UnknownTotal = 1, 1, 1
+	m := newMade(t, o)
+	b := newBrowser(t)
+	b.open(m.url, 1280, "light")
+	notes := map[string]string{
+		"jobs":    "Of 1,300 repositories these are 1: where something runs or waits now, then those with the most jobs of the week.",
+		"runners": "The first 1 of 300 runner groups.", "unknown": "The first 1 of 250 unknown things.",
+	}
+	has := func(part string) bool {
+		return ask[bool](b, fmt.Sprintf(`document.querySelector('#%s').textContent.includes(%q)`, part, notes[part]))
+	}
+	for part := range notes {
+		expect(t, part+", whole", has(part), false)
+	}
+	o.RepositoriesTotal, o.GroupsTotal, o.UnknownTotal = 1300, 300, 250
+	m.show(b, o)
+	for part := range notes {
+		expect(t, part+", cut", has(part), true)
+	}
+	b.noOverlap("cut")
+}
+
 // When no runner is online at all, labels are not what is wrong.
 func TestNoRunnerOnline(t *testing.T) {
 	o := quiet()

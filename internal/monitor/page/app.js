@@ -187,7 +187,7 @@ function showProblems(o) {
   fill(body('problems'), past.length ? el('ul', { class: 'problems' }, past.slice(0, 20).map(problem)) : note(now.length ? 'None but what stands above.' : 'None since the monitor was started.'));
   $('unknown').hidden = o.unknown.length === 0;
   fill(body('unknown'), note('The credentials do not show this; none of it is counted as zero.'),
-    el('ul', { class: 'plain' }, o.unknown.map(u => el('li', { 'data-key': u.what }, name(u.what), el('span', { class: 'from' }, 'would show with: ', name(u.permission))))));
+    el('ul', { class: 'plain' }, o.unknown.map(u => el('li', { 'data-key': u.what }, name(u.what), el('span', { class: 'from' }, 'would show with: ', name(u.permission))))), cut(o.unknown.length, o.unknown_total, 'unknown thing'));
 }
 
 function showRunning(o) {
@@ -239,7 +239,8 @@ function repositoryTable(o, w) {
     ['Cancelled, other', done(j => n(j.cancelled + j.other)), true],
     ['Running', now(r => r.running), true],
     ['Waiting', now(r => r.queued), true],
-  ], rows, r => r.name), cut(rows.length, seen.length + rest.length, 'repository', 'repositories')];
+  ], rows, r => r.name), cut(rows.length, seen.length + rest.length, 'repository', 'repositories'),
+  o.repositories.length < o.repositories_total ? note(`Of ${n(o.repositories_total)} repositories these are ${n(o.repositories.length)}: where something runs or waits now, then those with the most jobs of the week.`) : null];
 }
 
 function showJobs(o) {
@@ -338,6 +339,7 @@ function showRunners(o) {
       ['● idle', g => n(g.idle), true],
       ['○ offline', g => n(g.offline), true],
     ], o.groups, g => g.name) : null,
+    o.groups ? cut(o.groups.length, o.groups_total, 'runner group') : null,
     r.total === 0 ? note('There is no runner. ', el('code', {}, 'docker compose up -d'), ' starts one.')
       : el('details', {},
         el('summary', {}, `All ${plural(r.total, 'runner')}`),
