@@ -23,7 +23,8 @@ const ContentType = "text/plain; version=0.0.4; charset=utf-8"
 
 const (
 	// maxSeries bounds the series of one metric; what comes after is counted
-	// under the label value Other.
+	// under the label value Other. Those that still have their other labels are
+	// bounded by as many more.
 	maxSeries = 1000
 	// maxValue bounds a label's value, in bytes.
 	maxValue = 128
@@ -49,6 +50,15 @@ type Family struct {
 	labels           []string
 	buckets          []float64 // upper bounds of a histogram
 	series           map[string]*series
+	fold             fold
+	folded           int // series whose folded label is Other
+}
+
+// fold is a label that is given up before the others are.
+type fold struct {
+	at, per int                        // the places of two labels; -1: there is none
+	most    int                        // values of the one beside each value of the other
+	values  map[string]map[string]bool // those, by the other
 }
 
 type series struct {
@@ -77,10 +87,19 @@ func (r *Registry) Histogram(name, help string, buckets []float64, labels ...str
 }
 
 func (r *Registry) add(name, help, kind string, buckets []float64, labels []string) *Family {
-	f := &Family{registry: r, name: name, help: help, kind: kind, labels: labels, buckets: buckets, series: map[string]*series{}}
+	f := &Family{registry: r, name: name, help: help, kind: kind, labels: labels, buckets: buckets, series: map[string]*series{}, fold: fold{at: -1}}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.families = append(r.families, f)
+	return f
+}
+
+// Fold names a label of which others can make many values: when the metric is full
+// it becomes Other and the rest of the labels stay. So it does beyond so many values
+// beside one value of the label per, unless that is "": then nobody fills the metric
+// for the others.
+func (f *Family) Fold(label, per string, most int) *Family {
+	f.fold = fold{slices.Index(f.labels, label), slices.Index(f.labels, per), most, map[string]map[string]bool{}}
 	return f
 }
 
@@ -135,6 +154,8 @@ func (f *Family) Reset() {
 	f.registry.mu.Lock()
 	defer f.registry.mu.Unlock()
 	clear(f.series)
+	clear(f.fold.values)
+	f.folded = 0
 }
 
 // at finds or makes a series; the lock is held.
@@ -146,25 +167,61 @@ func (f *Family) at(values []string) *series {
 	for i, value := range values {
 		bounded[i] = bound(value)
 	}
-	key := strings.Join(bounded, "\xff") // no byte of valid UTF-8
-	if s := f.series[key]; s != nil {
-		return s
-	}
-	if len(f.series) >= maxSeries && len(values) > 0 {
-		for i := range bounded {
-			bounded[i] = Other
-		}
-		key = strings.Join(bounded, "\xff")
+	for {
+		key := strings.Join(bounded, "\xff") // no byte of valid UTF-8
 		if s := f.series[key]; s != nil {
 			return s
 		}
+		if f.shorten(bounded) {
+			continue
+		}
+		s := &series{values: bounded}
+		if f.kind == "histogram" {
+			s.counts = make([]uint64, len(f.buckets)+1)
+		}
+		f.series[key] = s
+		return s
 	}
-	s := &series{values: bounded}
-	if f.kind == "histogram" {
-		s.counts = make([]uint64, len(f.buckets)+1)
+}
+
+// shorten makes Other of a new series' values as long as there is no room for them,
+// and takes account of it when there is.
+func (f *Family) shorten(values []string) bool {
+	isRest := !slices.ContainsFunc(values, func(value string) bool { return value != Other })
+	isFolded := f.fold.at >= 0 && values[f.fold.at] == Other
+	switch {
+	case isRest: // or one without labels
+		return false
+	case isFolded && f.folded < maxSeries:
+		f.folded++
+		return false
+	case !isFolded && len(f.series)-f.folded < maxSeries && f.fold.hasRoom(values):
+		return false
+	case !isFolded && f.fold.at >= 0:
+		values[f.fold.at] = Other
+	default:
+		for i := range values {
+			values[i] = Other
+		}
 	}
-	f.series[key] = s
-	return s
+	return true
+}
+
+// hasRoom tells whether a value of the label may be one more, and notes it then.
+func (f *fold) hasRoom(values []string) bool {
+	if f.at < 0 || f.per < 0 {
+		return true
+	}
+	known := f.values[values[f.per]]
+	if !known[values[f.at]] && len(known) >= f.most {
+		return false
+	}
+	if known == nil {
+		known = map[string]bool{}
+		f.values[values[f.per]] = known
+	}
+	known[values[f.at]] = true
+	return true
 }
 
 // bound makes of anything valid UTF-8 of bounded length that does not steer the

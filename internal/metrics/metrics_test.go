@@ -86,6 +86,53 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
+// A label that is folded is given up before the others, and nobody makes so many
+// values of it that the others lose theirs.
+func TestFold(t *testing.T) {
+	r := &metrics.Registry{}
+	jobs := r.Counter("jobs_total", "Jobs.", "repository", "workflow", "conclusion").Fold("workflow", "repository", 20)
+	runners := r.Gauge("runners", "Runners.", "group", "state").Fold("group", "", 0)
+	for i := range 5000 {
+		jobs.Add(1, "acme/play", fmt.Sprint("evil ", i), "success")
+		runners.Add(1, fmt.Sprint("group ", i), []string{"idle", "busy"}[i%2])
+	}
+	jobs.Begin("acme/play", "evil 5000", "failure")
+	jobs.Add(1, "acme/coach", "CI", "failure")
+	got := text(t, r)
+	for _, line := range []string{
+		`jobs_total{repository="acme/play",workflow="evil 19",conclusion="success"} 1`, `jobs_total{repository="acme/play",workflow="other",conclusion="success"} 4980`,
+		`jobs_total{repository="acme/play",workflow="other",conclusion="failure"} 0`, `jobs_total{repository="acme/coach",workflow="CI",conclusion="failure"} 1`,
+		`runners{group="group 999",state="busy"} 1`, `runners{group="other",state="idle"} 2000`, `runners{group="other",state="busy"} 2000`,
+	} {
+		if !strings.Contains(got, line+"\n") {
+			t.Errorf("it lacks %s", line)
+		}
+	}
+	if n := strings.Count(got, "jobs_total{"); n != 23 {
+		t.Errorf("%d series", n)
+	}
+	// When all is full the rest of the labels stays, and that is bounded too.
+	for i := range 5000 {
+		for range 2 {
+			jobs.Add(1, fmt.Sprint("acme/r", i), "CI", "success")
+		}
+	}
+	if got = text(t, r); !strings.Contains(got, `jobs_total{repository="acme/r1500",workflow="other",conclusion="success"} 2`+"\n") || !strings.Contains(got, `jobs_total{repository="other",workflow="other",conclusion="other"} `) {
+		t.Error("what came after the bound has lost its repository")
+	}
+	if n := strings.Count(got, "jobs_total{"); n != 2001 {
+		t.Errorf("%d series", n)
+	}
+	// What is set anew has all its room again.
+	runners.Reset()
+	for range 2 {
+		runners.Add(1, "group 4999", "busy")
+	}
+	if got := text(t, r); !strings.Contains(got, `runners{group="group 4999",state="busy"} 2`+"\n") {
+		t.Error("after Reset a label is still folded")
+	}
+}
+
 // What is begun has the value 0, and leaves room for what has events.
 func TestBegin(t *testing.T) {
 	r := &metrics.Registry{}

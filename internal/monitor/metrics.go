@@ -18,20 +18,24 @@ type gauges struct {
 	runnersStale, repositoriesStale, storeOK *metrics.Family
 }
 
+// mostCounted is how many workflows of a repository have counters of their own: who
+// may push to it can make as many as they like.
+const mostCounted = 20
+
 // buckets in seconds: jobs take from seconds to hours, and wait as long.
 var buckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600}
 
 func (m *Monitor) makeMetrics() {
 	r, g := &m.registry, &m.gauges
 	r.Gauge("org_runner_monitor_info", "What this is, and what it looks at.", "version", "organization").Set(1, m.options.Version, m.options.Name)
-	g.runners = r.Gauge("org_runner_monitor_runners", "Runners by group and state: idle, busy or offline.", "group", "state")
+	g.runners = r.Gauge("org_runner_monitor_runners", "Runners by group and state: idle, busy or offline.", "group", "state").Fold("group", "", 0)
 	g.runnersStale = r.Gauge("org_runner_monitor_runners_stale", "1 when the list of runners is older than it should be; soon the others have no series then.")
 	g.repositoriesStale = r.Gauge("org_runner_monitor_stale_repositories", "Repositories whose jobs were seen longer ago than they should be.")
 	g.running = r.Gauge("org_runner_monitor_running_jobs", "Jobs that run on own runners.", "repository")
 	g.queued = r.Gauge("org_runner_monitor_queued_jobs", "Jobs that wait for an own runner.", "repository")
 	g.oldest = r.Gauge("org_runner_monitor_queue_oldest_seconds", "How long the oldest of them has waited.", "repository")
 	g.stuck = r.Gauge("org_runner_monitor_stuck_jobs", "Waiting jobs that ask for labels that no runner has.", "repository")
-	g.jobs = r.Counter("org_runner_monitor_jobs_total", "Jobs that own runners have finished.", "repository", "workflow", "conclusion")
+	g.jobs = r.Counter("org_runner_monitor_jobs_total", "Jobs that own runners have finished.", "repository", "workflow", "conclusion").Fold("workflow", "repository", mostCounted)
 	g.queueTime = r.Histogram("org_runner_monitor_job_queue_seconds", "How long finished jobs had waited.", buckets, "repository")
 	g.took = r.Histogram("org_runner_monitor_job_duration_seconds", "How long finished jobs ran.", buckets, "repository")
 	g.charged = r.Counter("org_runner_monitor_hosted_seconds_total", "Time of finished jobs as GitHub would charge it, each rounded up to whole minutes, by the line of its price list.", "sku")

@@ -309,6 +309,28 @@ func TestManyRepositoriesInMetrics(t *testing.T) {
 	}
 }
 
+// One repository's workflows do not take the names of the others' jobs, nor how they
+// ended.
+func TestOneRepositoryFillsTheCounters(t *testing.T) {
+	m, c := newStubbed(t, &stub{})
+	ended := func(run int64, repository, workflow, result string) {
+		m.record(runLine{Run: run, Repository: repository, Workflow: workflow, Finished: c.t.Unix(), Jobs: []jobLine{{Name: "build", Result: result, Started: c.t.Unix() - 1, Finished: c.t.Unix()}}})
+	}
+	for i := range int64(1500) {
+		ended(i+1, "acme/play", fmt.Sprint("evil ", i), "success")
+	}
+	ended(2000, "acme/coach", "CI", "failure")
+	text := metricsText(t, m)
+	for _, line := range []string{`{repository="acme/coach",workflow="CI",conclusion="failure"} 1`, fmt.Sprintf(`{repository="acme/play",workflow="other",conclusion="success"} %d`, 1500-mostCounted)} {
+		if !strings.Contains(text, "org_runner_monitor_jobs_total"+line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if n := strings.Count(text, `jobs_total{repository="acme/play"`); n > 3*(mostCounted+1) {
+		t.Errorf("%d series of one repository", n)
+	}
+}
+
 // A dead registration does not keep an alert up.
 func TestVersionsOfTheDead(t *testing.T) {
 	s := &stub{runners: []register.Runner{{ID: 1, Name: "dead", Status: "offline", Version: ptr("2.300.0")}, online(2, "fleet-1")}}
