@@ -199,10 +199,14 @@ func TestCrashLoopAsksLessAndLess(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
-	// A device that is always full in place of the file that config.sh writes.
+	w.Inject(githubtest.Fault{Operation: "registration-token", Status: 503, Times: 1})
+	l := w.start()
+	w.until("the first try", func() bool { return w.Hits("registration-token") == 1 })
+	// Before the next one: a device that is always full in place of the file that
+	// config.sh writes.
 	if err := os.Symlink("/dev/full", filepath.Join(w.home, ".credentials")); err != nil {
 		t.Fatal(err)
 	}
-	w.start().end(75)
+	l.end(75)
 	w.none()
 }
