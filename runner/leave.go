@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,8 +73,8 @@ func (l *Life) forget() {
 }
 
 func (l *Life) deregister(ctx context.Context) error {
-	if l.id == 0 {
-		// config.sh has not ended, so no job has run that could have written it.
+	if l.id == 0 && !l.jobRan {
+		// config.sh has not ended, or not well.
 		if registered, err := readSettings(l.Home); err == nil {
 			l.identify(l.name, registered.ID)
 		}
@@ -146,23 +147,25 @@ func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
 // repair takes off GitHub what a killed life has left there, before anything
 // new is registered. Normally there is nothing, and nothing is asked.
 func (l *Life) repair() error {
-	old, found := l.leftover()
-	if !found {
+	old := l.leftover()
+	if len(old) == 0 {
 		return l.wipe()
 	}
-	l.Log.Warn().Str("runner", old).Msg("an earlier life in this container did not end cleanly: removing its runner first")
+	l.Log.Warn().Strs("runner", old).Msg("an earlier life in this container did not end cleanly: removing its runner first")
 	killLeftovers(l.Home)
 	if l.GitHub != nil {
 		ctx, cancel := context.WithTimeout(l.ctx, l.RegisterTimeout)
 		defer cancel()
-		err := l.deleteByName(ctx, old)
-		switch {
-		case l.ctx.Err() != nil:
-			return context.Cause(l.ctx)
-		case errors.Is(err, errStillBusy) && old == l.name:
-			l.takeAnotherName()
-		case err != nil && !errors.Is(err, errStillBusy):
-			return err
+		for _, name := range old {
+			err := l.deleteByName(ctx, name)
+			switch {
+			case l.ctx.Err() != nil:
+				return context.Cause(l.ctx)
+			case errors.Is(err, errStillBusy) && name == l.name:
+				l.takeAnotherName()
+			case err != nil && !errors.Is(err, errStillBusy):
+				return err
+			}
 		}
 	}
 	l.forget()
@@ -177,28 +180,36 @@ func (l *Life) wipe() error {
 	return nil
 }
 
-// leftover returns the name of the runner that an earlier life in this folder may
-// have left at GitHub. Jobs can write to both places that tell it, so it is the
+// leftover returns the names of the runners that an earlier life in this folder may
+// have left at GitHub. Jobs can write to both places that tell them, so it is the
 // name that counts, never the id, and only one of this fleet's.
-func (l *Life) leftover() (name string, found bool) {
+func (l *Life) leftover() (names []string) {
+	var consider func(name string)
+	consider = func(name string) {
+		switch {
+		case !l.isOfFleet(name):
+			l.Log.Warn().Str("runner", records.Bounded(name)).Msg("what an earlier life left names a runner that is none of ours: it is left alone")
+			consider(l.name)
+		case !slices.Contains(names, name):
+			names = append(names, name)
+		}
+	}
+	if l.record.Name != "" {
+		consider(l.record.Name)
+	}
 	settings, err := readSettings(l.Home)
-	name, found = l.record.Name, l.record.Name != "" || err == nil
 	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	case err == nil && settings.Name != "":
+		consider(settings.Name)
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
 		// Torn by the kill: the record has the name, and ours is the same unless
 		// it is random.
 		l.Log.Warn().Err(err).Msg("the registration that an earlier life left is damaged")
-		found = true
-	case name == "":
-		name = settings.Name
-	}
-	if found && !l.isOfFleet(name) {
-		if name != "" {
-			l.Log.Warn().Str("runner", records.Bounded(name)).Msg("what an earlier life left names a runner that is none of ours: it is left alone")
+		if l.record.Name == "" {
+			consider(l.name)
 		}
-		name = l.name
 	}
-	return name, found
+	return names
 }
 
 // longestRunnerName is GitHub's bound, in characters.

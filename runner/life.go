@@ -202,6 +202,9 @@ func (l *Life) live() error {
 				return err
 			}
 			l.takeAnotherName()
+			if err := l.wipe(); err != nil {
+				return l.leave(err)
+			}
 		}
 		if end.lasted > steady {
 			again = 0

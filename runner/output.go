@@ -21,7 +21,7 @@ const (
 	connectionLost           // text: GitHub's or the network's words
 	connectionBack           //
 	restarting               // run.sh starts its listener again: after a retryable error or an update
-	updating                 // the listener ended for its own update
+	updating                 // the listener has begun to update itself, or ended for it
 	sessionConflict          // the listener ended with 5, which run.sh hides
 	terminated               // the listener ended with 1, which run.sh hides
 	unknownCode              // text: the listener's exit code, which run.sh hides
@@ -41,7 +41,8 @@ var wholeLines = []struct {
 	what   sighting
 }{
 	{"Runner listener exit with retryable error", restarting},
-	{"Runner listener exit because of updating", updating},
+	{"Runner update in progress", updating}, // files change from here on, with the listener running
+	{"Runner listener exit because of updating", restarting},
 	{"Runner listener exit with Session Conflict error", sessionConflict},
 	{"Runner listener exit with terminated error", terminated},
 	{"Exiting with unknown error code: ", unknownCode},

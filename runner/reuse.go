@@ -35,8 +35,8 @@ func (l *Life) readyForReuse() error {
 	if !used {
 		m.first = time.Now()
 	}
-	if l.record.Updating {
-		m.updated, l.record.Updating = time.Now(), false
+	if m.updating {
+		m.updated, m.updating = time.Now(), false
 	}
 	if err := l.keepMarks(m); err != nil {
 		return fmt.Errorf("%w: %s cannot be written, so the next start could not tell that jobs have run here: %w: make RUNNER_HOME writable", ErrConfiguration, l.Home, err)
@@ -161,10 +161,14 @@ func (r *reset) resetHome(work string) error {
 			// Work is empty by now, the registration is repair's.
 		case isInstalled(entry.Name()):
 			if changed := firstChanged(path, r.marks.until()); changed != "" {
-				return fmt.Errorf("a job has changed %s, a part of the runner itself", changed)
+				return fmt.Errorf("a job has changed %s, a part of the runner itself%s", changed, r.orUpdate())
 			}
 		default:
-			if err := r.resetEntry(path); err != nil {
+			after := r.marks.first
+			if ext := filepath.Ext(path); ext == ".sh" || ext == ".template" {
+				after = r.marks.until() // an update may bring a script that is new
+			}
+			if err := r.resetEntry(path, after); err != nil {
 				return err
 			}
 		}
@@ -172,10 +176,20 @@ func (r *reset) resetHome(work string) error {
 	return nil
 }
 
-// resetEntry removes what is younger than the container's first start, and puts
-// back the user's profile files.
-func (r *reset) resetEntry(path string) error {
-	if firstChanged(path, r.marks.first) == "" {
+// orUpdate names the other cause, if there are traces of it: an update that came
+// while the job ran.
+func (r *reset) orUpdate() string {
+	made, _ := filepath.Glob(filepath.Join(r.home, "bin.*"))
+	if !slices.ContainsFunc(made, func(path string) bool { return firstChanged(path, r.marks.until()) != "" }) {
+		return ""
+	}
+	return " (or the runner has updated itself meanwhile: a newer image, or DISABLE_AUTO_UPDATE=true, keeps it from that)"
+}
+
+// resetEntry removes what is younger than a time, and puts back the user's profile
+// files.
+func (r *reset) resetEntry(path string, after time.Time) error {
+	if firstChanged(path, after) == "" {
 		return nil
 	}
 	if err := r.remove(path); err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -52,7 +53,7 @@ func pristineFolder(t *testing.T) (string, *reset) {
 
 func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
 	home, r := pristineFolder(t)
-	for _, name := range []string{".bashrc", ".bash_profile", ".gitconfig", ".cache/deep/file", "run-helper.sh", ".env", "_diag/Worker.log", "_work/coach/x", "_work/_tool/poisoned", "kept/poison"} {
+	for _, name := range []string{".bashrc", ".bash_profile", ".gitconfig", ".cache/deep/file", "run-helper.sh", "svc.sh", ".env", "_diag/Worker.log", "_work/coach/x", "_work/_tool/poisoned", "kept/poison"} {
 		write(t, filepath.Join(home, name), "poison")
 	}
 	write(t, filepath.Join(home, ".runner"), "repair's to remove")
@@ -92,33 +93,34 @@ func TestMarks(t *testing.T) {
 		file   string
 		want   marks
 	}{
-		"new container":           {},
-		"both":                    {record: marks{early, late}, file: line(early) + line(late), want: marks{early, late}},
-		"the record is lost":      {file: line(early) + line(late), want: marks{early, late}},
-		"the file is gone":        {record: marks{early, late}, want: marks{early, late}},
-		"the file is older":       {record: marks{first: late}, file: line(early), want: marks{first: early}},
-		"the file is younger":     {record: marks{first: early}, file: line(late), want: marks{first: early}},
-		"the file is nonsense":    {record: marks{first: early}, file: "yesterday\ntoday", want: marks{first: early}},
-		"the update is older":     {record: marks{early, late}, file: line(early) + line(early), want: marks{early, late}},
-		"the update is not there": {record: marks{early, late}, file: line(early), want: marks{early, late}},
+		"new container":            {},
+		"both":                     {record: marks{first: early, updated: late}, file: line(early) + line(late), want: marks{first: early, updated: late}},
+		"the record is lost":       {file: line(early) + line(late), want: marks{first: early, updated: late}},
+		"the file is gone":         {record: marks{first: early, updated: late}, want: marks{first: early, updated: late}},
+		"the file is older":        {record: marks{first: late}, file: line(early), want: marks{first: early}},
+		"the file is younger":      {record: marks{first: early}, file: line(late), want: marks{first: early}},
+		"the file is nonsense":     {record: marks{first: early}, file: "yesterday\ntoday", want: marks{first: early}},
+		"the update is older":      {record: marks{first: early, updated: late}, file: line(early) + line(early), want: marks{first: early, updated: late}},
+		"an update without an end": {file: line(early) + line(time.Time{}) + "updating\n", want: marks{first: early, updating: true}},
+		"the update is not there":  {record: marks{first: early, updated: late}, file: line(early), want: marks{first: early, updated: late}},
 	} {
 		home := t.TempDir()
 		if row.file != "" {
 			write(t, filepath.Join(home, marksFile), row.file)
 		}
-		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record.first, Updated: row.record.updated}}
-		if got := l.marks(); !got.first.Equal(row.want.first) || !got.updated.Equal(row.want.updated) {
+		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record.first, Updated: row.record.updated, Updating: row.record.updating}}
+		if got := l.marks(); !got.first.Equal(row.want.first) || !got.updated.Equal(row.want.updated) || got.updating != row.want.updating {
 			t.Errorf("%s: %v, want %v", name, got, row.want)
 		}
 	}
 
 	// What is noted is found by a life that has lost its record.
 	l := &Life{Options: Options{Home: t.TempDir()}, record: &record{}}
-	for _, m := range []marks{{first: early}, {early, late}} {
+	for _, m := range []marks{{first: early}, {first: early, updating: true}, {first: early, updated: late}, {first: early, updated: late, updating: true}} {
 		if err := l.keepMarks(m); err != nil {
 			t.Fatal(err)
 		}
-		if got := (&Life{Options: l.Options, record: &record{}}).marks(); !got.first.Equal(m.first) || !got.updated.Equal(m.updated) {
+		if got := (&Life{Options: l.Options, record: &record{}}).marks(); !got.first.Equal(m.first) || !got.updated.Equal(m.updated) || got.updating != m.updating {
 			t.Errorf("found %v, want %v", got, m)
 		}
 	}
@@ -138,7 +140,9 @@ func update(t *testing.T, home string) {
 			t.Fatal(err)
 		}
 	}
-	write(t, filepath.Join(home, "run.sh"), "the new version")
+	for _, name := range []string{"run.sh", "new-in-this-version.sh"} {
+		write(t, filepath.Join(home, name), "the new version")
+	}
 }
 
 // What an update has changed is no job's doing, and stays; what a job changes after
@@ -146,14 +150,14 @@ func update(t *testing.T, home string) {
 func TestResetAfterAnUpdate(t *testing.T) {
 	home, r := pristineFolder(t)
 	update(t, home)
-	if err := r.resetHome(filepath.Join(home, "_work")); err == nil {
-		t.Error("an update that nobody knows of is taken for the runner's")
+	if err := r.resetHome(filepath.Join(home, "_work")); err == nil || !strings.Contains(err.Error(), "has updated itself meanwhile") {
+		t.Errorf("an update that nobody knows of: %v", err)
 	}
 	r.marks.updated = tick(t)
 	if err := r.resetHome(filepath.Join(home, "_work")); err != nil {
 		t.Errorf("after an update: %v", err)
 	}
-	for _, name := range []string{"bin/new", "bin.2.336.0/Runner.Listener", "externals/new"} {
+	for _, name := range []string{"bin/new", "bin.2.336.0/Runner.Listener", "externals/new", "new-in-this-version.sh"} {
 		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
 			t.Error(err)
 		}

@@ -60,7 +60,7 @@ type session struct {
 type evidence struct {
 	started, completed bool
 	job, result        string
-	updates            bool // the listener has ended to update itself
+	updates            bool // the listener updates itself
 	conflict           bool
 	terminated         bool
 	code               string // of the listener, where run.sh said it
@@ -185,13 +185,11 @@ func (s *session) takeLines() {
 			s.view.versionIs(strings.Trim(records.Bounded(l.text), "'"))
 		case listening:
 			s.newListener()
-			if s.updates {
-				s.updates = false
-				s.updated()
-			}
+			s.endUpdate()
 			s.Trouble.Set("")
 			s.enter(Idle, "listening for jobs")
 		case jobStarted:
+			s.endUpdate()   // it has failed, or goes on beside the job
 			s.jobOver(Lost) // the one before, of whose end nothing was heard
 			s.jobRan, s.started, s.job = true, true, records.Bounded(l.text)
 			s.record.succeed()
@@ -212,12 +210,14 @@ func (s *session) takeLines() {
 			s.Log.Warn().Str("error", l.text).Msg("the runner has lost its connection to GitHub and retries")
 		case connectionBack:
 			s.view.connection(true)
-		case restarting, updating:
-			if l.what == updating && !(s.Ephemeral && s.started) {
-				// An ephemeral runner has nothing to update itself for after its job.
+		case updating:
+			// During its job an ephemeral one may do so too; then nobody can tell its
+			// changes from the job's.
+			if !s.Ephemeral || !s.started {
 				s.updates = true
 				s.updating()
 			}
+		case restarting:
 			s.newListener()
 			s.enter(Connecting, "run.sh starts its listener again")
 		case sessionConflict:
@@ -227,6 +227,14 @@ func (s *session) takeLines() {
 		case unknownCode:
 			s.code = l.text
 		}
+	}
+}
+
+// endUpdate notes that the runner's files are as its update has left them.
+func (s *session) endUpdate() {
+	if s.updates {
+		s.updates = false
+		s.updated()
 	}
 }
 
@@ -389,7 +397,7 @@ func (s *session) verdict() (ending, error) {
 	gone := errors.Is(err, fs.ErrNotExist) // the listener has removed its registration
 	// An ephemeral listener removes it after its one job, and GitHub the runner. In
 	// every other case GitHub is asked: a job can have removed it as well.
-	if gone && (s.GitHub == nil || s.Ephemeral && s.completed) {
+	if gone && (s.GitHub == nil || s.Ephemeral && s.started && s.endedWell()) {
 		s.forget()
 	}
 	signal, _ := s.stop.first()
@@ -424,6 +432,11 @@ func (s *session) verdict() (ending, error) {
 		return end, nil
 	}
 	return end, fmt.Errorf("%w: run.sh ended with %s without having been asked to", ErrRunner, describe(status))
+}
+
+// endedWell tells whether the listener has ended by itself and with 0.
+func (s *session) endedWell() bool {
+	return s.child.status.Exited() && s.child.status.ExitStatus() == 0 && s.code == "" && !s.terminated && !s.conflict
 }
 
 func explainCode(code string) string {

@@ -18,7 +18,7 @@ import (
 
 // installed are the names that unpacking the official runner makes in its
 // folder. All else there was written by us, by the runner or by a job.
-var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template", "svc.sh"}
+var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template"}
 
 // isInstalled also knows the copies that the runner's self-update makes: bin and
 // externals are links to them from then on.
@@ -35,22 +35,30 @@ var environmentFiles = []string{".env", ".path"}
 type marks struct {
 	first   time.Time // the first life of this container began; zero: this one is it
 	updated time.Time // the runner had finished its last update of itself; zero: none
+
+	updating bool // it had begun one, and nobody saw its end
 }
 
 // marksFile is kept in the runner's folder, because it must last as long as what
 // jobs write there: our state folder may be on a tmpfs that is new at every start,
-// and the runner's on a volume that is not. A line for each of the marks.
-const marksFile = ".org-runner-first-start"
+// and the runner's on a volume that is not. A line for each of the times, and one
+// for an update without an end.
+const (
+	marksFile    = ".org-runner-first-start"
+	updatingWord = "updating"
+)
 
 // marks returns what the record or the file says, the earlier first start and the
 // later update.
 func (l *Life) marks() marks {
-	m := marks{first: l.record.Pristine, updated: l.record.Updated}
+	m := marks{l.record.Pristine, l.record.Updated, l.record.Updating}
 	data, err := safefile.Read(filepath.Join(l.Home, marksFile))
 	if err != nil {
 		return m
 	}
 	first, updated, _ := bytes.Cut(data, []byte("\n"))
+	updated, updating, _ := bytes.Cut(updated, []byte("\n"))
+	m.updating = m.updating || string(bytes.TrimSpace(updating)) == updatingWord
 	if at, err := time.Parse(time.RFC3339Nano, string(bytes.TrimSpace(first))); err == nil && (m.first.IsZero() || at.Before(m.first)) {
 		m.first = at
 	}
@@ -62,11 +70,14 @@ func (l *Life) marks() marks {
 
 // keepMarks writes them in both places.
 func (l *Life) keepMarks(m marks) error {
-	l.record.Pristine, l.record.Updated = m.first, m.updated
+	l.record.Pristine, l.record.Updated, l.record.Updating = m.first, m.updated, m.updating
 	l.record.save()
 	text := m.first.Format(time.RFC3339Nano) + "\n"
-	if !m.updated.IsZero() {
+	if !m.updated.IsZero() || m.updating {
 		text += m.updated.Format(time.RFC3339Nano) + "\n"
+	}
+	if m.updating {
+		text += updatingWord + "\n"
 	}
 	path := filepath.Join(l.Home, marksFile)
 	if data, err := safefile.Read(path); err == nil && string(data) == text {
@@ -83,25 +94,30 @@ func (m marks) until() time.Time {
 	return m.first
 }
 
-// updating is called when the listener has ended for its update: what is found of
-// it by the next life, should this one not see its end, is no job's doing.
+// updating is called when the runner begins to update itself before any job could
+// have changed it: what is found of it by the next life, should this one not see
+// its end, is no job's doing.
 func (l *Life) updating() {
-	l.record.Updating = true
-	l.record.save()
+	l.noteUpdate(func(m *marks) { m.updating = true })
 }
 
-// updated is called when the runner has updated itself before any job could have
-// changed it: its files are as GitHub made them.
+// updated is called when that has ended: the files are as GitHub made them.
 func (l *Life) updated() {
-	l.intact, l.record.Updating = time.Now(), false
+	now := time.Now()
+	if !l.jobRan {
+		l.intact = now
+	}
+	l.noteUpdate(func(m *marks) { m.updated, m.updating = now, false })
+}
+
+func (l *Life) noteUpdate(change func(*marks)) {
 	if os.Getpid() != 1 {
-		l.record.save()
 		return // no life after this one looks
 	}
 	m := l.marks()
-	m.updated = l.intact
+	change(&m)
 	if err := l.keepMarks(m); err != nil {
-		l.Log.Warn().Err(err).Msg("that the runner has updated itself could not be noted: the next start of this container may take it for a job's doing")
+		l.Log.Warn().Err(err).Msg("the runner's update of itself could not be noted: the next start of this container may take it for a job's doing")
 	}
 }
 

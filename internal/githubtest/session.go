@@ -18,6 +18,7 @@ type Behaviour struct {
 	StartDelay       time.Duration // the listener takes so long to start
 	ListenerExit     int           // the listener ends with this code once it listens
 	ListenerExitOnce bool          // only the first one does
+	UpdatePause      time.Duration // a self-update has its files, and goes on so much later
 	IgnoreInterrupt  bool          // the listener hangs when it is interrupted
 	HangInCancel     bool          // the listener hangs when its job is cancelled
 	Ghost            bool          // the listener does not notice that it was deleted

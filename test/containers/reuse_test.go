@@ -5,6 +5,7 @@ package containers
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
 )
@@ -96,6 +97,37 @@ func TestRestartAfterASelfUpdate(t *testing.T) {
 			}
 			o.none()
 		})
+	}
+}
+
+// A container that is killed in the middle of the update goes on as well, and so
+// does one whose update has failed.
+func TestRestartInASelfUpdate(t *testing.T) {
+	for name, end := range map[string]string{"killed": "kill", "stopped": "stop"} {
+		for _, args := range [][]string{{"--user", "runner"}, {"--tmpfs", "/run/org-runner:mode=1777"}} {
+			t.Run(name+" "+args[0], func(t *testing.T) {
+				o := newOrganization(t)
+				github.Behave(githubtest.Behaviour{ListenerExit: 3, ListenerExitOnce: true, UpdatePause: time.Minute})
+				defer github.Behave(githubtest.Behaviour{})
+				c := o.run(args...)
+				o.until("the update", func() bool {
+					_, err := try(docker, "exec", c.id, "test", "-e", "/home/runner/bin.2.337.0/Runner.Listener")
+					return err == nil
+				})
+				c.do(end, c.id)
+				c.wait()
+				github.Behave(githubtest.Behaviour{})
+				job := o.enqueue("coach", "true")
+				c.do("start", c.id)
+				if j := o.completed(job); j.Result != "success" {
+					t.Errorf("the job: %+v", j)
+				}
+				if code := c.wait(); code != "0" {
+					t.Errorf("exit code %s", code)
+				}
+				o.none()
+			})
+		}
 	}
 }
 

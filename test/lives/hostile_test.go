@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,7 @@ func TestJobGetsNoRegistrationToken(t *testing.T) {
 	}{
 		"a session conflict that it tells": {step: `echo "Runner listener exit with Session Conflict error" > /proc/$listener/fd/1; ` + killAll},
 		"its registration is gone":         {env: "EPHEMERAL=false", step: `rm $home/.runner; ` + killAll},
+		"an update that it tells":          {env: "EPHEMERAL=false", step: `printf 'Runner update in progress, do not shutdown runner.\nRunner listener exit because of updating\n%s: Listening for Jobs\n' "$(date -u '+%F %TZ')" > /proc/$listener/fd/1; rm $home/.runner; ` + killAll},
 		"a ready token": {env: "RUNNER_TOKEN=", step: "sleep 60", after: func(w *world) {
 			w.last.signal(syscall.SIGTERM)
 			w.last.signal(syscall.SIGTERM)
@@ -94,6 +96,27 @@ func TestJobCannotNameTheRunnerToDelete(t *testing.T) {
 		if left := w.Runners(); len(left) != 1 || left[0].ID != other || w.Job(job).Result != "success" {
 			t.Errorf("a forged %s: GitHub has %+v, the job %+v", name, left, w.Job(job))
 		}
+	}
+}
+
+// Nor when GitHub calls its runner busy for so long that the life takes another
+// name.
+func TestJobCannotNameTheRunnerToDeleteByAnotherName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{LostAfter: time.Minute})
+	other := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "another", Online: true, Labels: []string{"other"}})
+	forged := fmt.Sprintf(`{"agentId":%d,"agentName":"another"}`, other)
+	w.ownListener()
+	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo '` + forged + `' > $home/.runner;
+echo "Runner listener exit with Session Conflict error" > /proc/$listener/fd/1; ` + killAll}})
+	l := w.start("EPHEMERAL=false")
+	w.until("a runner of another name", func() bool {
+		return slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return strings.HasPrefix(r.Name, "fleet-") && r.Online })
+	})
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	if !slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return r.ID == other }) {
+		t.Errorf("GitHub has %+v", w.Runners())
 	}
 }
 

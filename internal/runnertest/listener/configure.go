@@ -134,6 +134,10 @@ func configure(root string, o options) int {
 	fmt.Println("\n# Runner settings")
 	fmt.Println()
 	success("Settings Saved.")
+	// For a service, which containers do not use.
+	if err := os.WriteFile(filepath.Join(root, "svc.sh"), []byte("#!/bin/bash\n"), 0o755); err != nil {
+		return fail("%s", err)
+	}
 	return 0
 }
 

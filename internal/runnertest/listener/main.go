@@ -178,7 +178,7 @@ func call(ctx context.Context, method, address string, in, out any) error {
 type behaviour struct {
 	ConfigHang, ConfigHangAfter          bool
 	ConfigFail                           int
-	ConfigDelay, StartDelay              time.Duration
+	ConfigDelay, StartDelay, UpdatePause time.Duration
 	ListenerExit                         int
 	IgnoreInterrupt, HangInCancel, Ghost bool
 	HoldOutput, LoseLines                bool

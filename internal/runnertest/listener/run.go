@@ -99,7 +99,7 @@ func run(root string, o options) int {
 	l.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
 		if code == 3 || code == 4 {
-			if err := beginUpdate(root); err != nil {
+			if err := l.beginUpdate(root); err != nil {
 				return fail("%s", err)
 			}
 		}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -8,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // newer is the version that a self-update brings, which is the same program.
@@ -26,7 +29,9 @@ touch update.finished
 
 // beginUpdate brings the new version's files, as SelfUpdater.cs does, and leaves a
 // process behind that puts them in place.
-func beginUpdate(root string) error {
+func (l *listener) beginUpdate(root string) error {
+	fmt.Println("Runner update in progress, do not shutdown runner.")
+	defer fmt.Println("Runner update process finished.")
 	for _, folder := range []string{"bin", "externals"} {
 		from, err := filepath.EvalSymlinks(filepath.Join(root, folder))
 		if err != nil && folder == "bin" {
@@ -55,6 +60,11 @@ func beginUpdate(root string) error {
 		if err := os.Rename(script+".new", script); err != nil {
 			return err
 		}
+	}
+	select {
+	case <-time.After(l.behaviour.UpdatePause):
+	case <-l.stop.Done():
+		return errors.New("stopped")
 	}
 	_ = os.Remove(filepath.Join(root, "update.finished"))
 	move := exec.Command("bash", "-c", moveFolders, "update.sh", strconv.Itoa(os.Getpid()), version, newer)
