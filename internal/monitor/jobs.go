@@ -30,11 +30,12 @@ type liveJob struct {
 // readJobs asks for the jobs of a run that has not ended.
 func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error {
 	jobs, workflow, err := m.jobs(m.options.GitHub.Jobs(ifChanged(ctx, &l.tags), r.name, l.id), l)
-	l.due = m.now().Add(m.stretched(jobsEvery))
+	r.looked = m.now()
+	l.due = r.looked.Add(m.stretched(jobsEvery))
 	switch {
 	case errors.Is(err, errUnchanged):
-		m.change(func() { l.seen = m.now() })
-		return nil
+		m.change(func() { l.seen = r.looked })
+		return err
 	case l.isMissing(err):
 		m.change(func() { delete(r.live, l.id) })
 		return err
@@ -44,7 +45,7 @@ func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error
 		return m.denyRuns(r, err)
 	}
 	m.change(func() {
-		l.jobs, l.workflow, l.seen = jobs, workflow, m.now()
+		l.read, l.jobs, l.workflow, l.seen = true, jobs, workflow, r.looked
 		for _, j := range jobs {
 			if f, ok := j.finished(); ok {
 				m.countOnce(m.line(r.name, l, f), false)
@@ -167,7 +168,7 @@ func (m *Monitor) readFinished(ctx context.Context, p *pendingRun) error {
 		return err
 	}
 	m.change(func() {
-		p.jobs, p.workflow = jobs, workflow
+		p.read, p.jobs, p.workflow = true, jobs, workflow
 		m.takeJobs(p)
 	})
 	return nil

@@ -25,6 +25,7 @@ type repository struct {
 	gaps    []gap
 	sweep   sweep
 	live    map[int64]*liveRun
+	looked  time.Time // when one of these was last looked into
 
 	failing error // of the last call
 	failed  int   // calls in a row

@@ -111,6 +111,7 @@ type collected struct {
 	counted map[jobKey]bool      // finished jobs that are counted; true: the history has it
 	marks   map[string]time.Time // by repository, up to when its runs were known at the start
 
+	turns        float64   // that were had
 	stepped      time.Time // when the collector last was alive
 	lastSuccess  time.Time
 	failing      error // what went wrong since then, nil if nothing did

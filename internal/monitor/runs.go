@@ -22,6 +22,7 @@ type liveRun struct {
 	missing  int    // how often in a row GitHub did not find its jobs
 	due      time.Time
 	tags     tags
+	read     bool // its jobs have been looked into, in this attempt
 	jobs     []liveJob
 	seen     time.Time // when GitHub last told of them
 }
@@ -57,7 +58,7 @@ func (m *Monitor) readRuns(ctx context.Context, r *repository) error {
 	wait := m.runsWait(r)
 	r.due = now.Add(wait)
 	m.change(func() { r.wait = wait })
-	return nil
+	return err
 }
 
 // runsWait is how long a repository's runs are not asked for. Where nothing
@@ -110,6 +111,7 @@ func (m *Monitor) takeRun(r *repository, run register.Run) {
 		r.live[run.ID] = l
 	}
 	if l.stamp != stamp {
+		l.read = l.read && l.attempt == run.Attempt
 		l.stamp, l.attempt, l.due = stamp, run.Attempt, now
 	}
 }

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -43,9 +44,9 @@ const (
 	mostVersions     = 30
 )
 
-// task is one call to GitHub that is due at a time. Of those that are, the one
-// that has been due for the longest time is next, so that none keeps the others
-// waiting.
+// task is one call to GitHub that is due at a time. Of those that are, the one of
+// the first rank is next, and of these the one that has been due for the longest
+// time, so that none keeps the others waiting.
 type task struct {
 	due        time.Time
 	rank       rank
@@ -57,10 +58,22 @@ type task struct {
 type rank int
 
 const (
-	sooner rank = iota - 1 // what is little, or its share of the budget has paid for
-	normal                 // everything else
-	later                  // what ended before the monitor began to look
+	sooner rank = iota // what is little, or its share of the budget has paid for
+	turn               // what has its turn
+	runs               // whether a repository has something new, which mostly costs nothing
+	unread             // what a run has that was not looked into yet
+	normal             // everything else
+	later              // what ended before the monitor began to look
 )
+
+// turns is whose turn it is, one call after the other. When there is more to ask
+// than the budget or the time allows, what is new goes first, and not one of the
+// three waits for ever.
+var turns = [...]rank{runs, unread, runs, unread, normal}
+
+// freeTurn is what an answer that has not changed takes of a turn: it costs no
+// budget, but some time.
+const freeTurn = 0.05
 
 // before tells whether a task goes before another one.
 func (t task) before(other task, now time.Time) bool {
@@ -88,14 +101,24 @@ func (m *Monitor) step(ctx context.Context) (wait time.Duration) {
 	}
 	call, cancel := context.WithTimeout(ctx, longestCall)
 	defer cancel()
-	m.settle(ctx, t, t.do(call))
+	err := t.do(call)
+	if errors.Is(err, errUnchanged) {
+		m.turns += freeTurn
+	} else {
+		m.turns++
+	}
+	m.settle(ctx, t, err)
 	return 0
 }
 
 // due finds what is to be done next.
 func (m *Monitor) due(now time.Time) task {
 	best := task{due: now.Add(time.Hour)}
+	first := turns[int(m.turns)%len(turns)]
 	consider := func(t task) {
+		if t.rank == first {
+			t.rank = turn
+		}
 		if t.before(best, now) {
 			best = t
 		}
@@ -110,9 +133,9 @@ func (m *Monitor) due(now time.Time) task {
 	due, rank := m.pageDue(&m.runnerList.pages, m.shareOfRunners(), runnersEvery)
 	consider(task{due: due, rank: rank, do: m.readRunners})
 	if !m.runnersAt.IsZero() {
-		consider(task{due: m.latestDue, do: m.readLatest})
+		consider(task{due: m.latestDue, rank: normal, do: m.readLatest})
 		for version, dates := range m.versions {
-			consider(task{due: dates.due, do: func(ctx context.Context) error { return m.readDates(ctx, version, dates) }})
+			consider(task{due: dates.due, rank: normal, do: func(ctx context.Context) error { return m.readDates(ctx, version, dates) }})
 		}
 	}
 	spare := m.spare()
@@ -120,7 +143,7 @@ func (m *Monitor) due(now time.Time) task {
 		m.dueOf(r, now, spare, consider)
 	}
 	for _, p := range m.pending {
-		t := task{due: p.since, repository: p.repository, do: func(ctx context.Context) error { return m.readFinished(ctx, p) }}
+		t := task{due: p.since, rank: normal, repository: p.repository, do: func(ctx context.Context) error { return m.readFinished(ctx, p) }}
 		if p.old { // the newest first
 			t.due, t.rank = now.Add(-p.ended.Sub(now.Add(-kept))), later
 			if spare < leisure {
@@ -147,16 +170,34 @@ func (m *Monitor) dueOf(r *repository, now time.Time, spare float64, consider fu
 	if r.hidden {
 		return
 	}
-	add(r.due, normal, func(ctx context.Context) error { return m.readRuns(ctx, r) })
+	add(r.due, runs, func(ctx context.Context) error { return m.readRuns(ctx, r) })
 	if r.more {
 		add(r.sweepDue(), normal, func(ctx context.Context) error { return m.sweepRuns(ctx, r) })
 	}
 	if len(r.gaps) > 0 && spare >= leisure {
 		add(now, later, func(ctx context.Context) error { return m.readGap(ctx, r) })
 	}
-	for _, l := range r.live {
-		add(l.due, normal, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
+	// Of its runs one at a time, and the next one behind those of other repositories:
+	// a large matrix here keeps no single job waiting there.
+	for rank, l := range r.nextRuns() {
+		add(latest(l.due, r.looked), rank, func(ctx context.Context) error { return m.readJobs(ctx, r, l) })
 	}
+}
+
+// nextRuns are the live runs to look into next: of those that never were, and of
+// those that were.
+func (r *repository) nextRuns() map[rank]*liveRun {
+	next := map[rank]*liveRun{}
+	for _, l := range r.live {
+		rank := unread
+		if l.read {
+			rank = normal
+		}
+		if best := next[rank]; best == nil || l.due.Before(best.due) {
+			next[rank] = l
+		}
+	}
+	return next
 }
 
 func latest(a, b time.Time) time.Time {
@@ -208,7 +249,7 @@ type pages struct {
 // first time as long as there is anything to spare. A new reading does not begin
 // before every has passed.
 func (m *Monitor) pageDue(p *pages, share float64, every time.Duration) (due time.Time, rank rank) {
-	due = p.at
+	due, rank = p.at, normal
 	spare := m.spare()
 	if spare <= scarce || spare <= leisure && p.took != 0 {
 		due, rank = p.at.Add(m.paced(share, p.cost)), sooner

@@ -58,6 +58,59 @@ func TestRunnersLeaveTheQueueItsTurn(t *testing.T) {
 	}
 }
 
+// However many runs are at work, a repository with few has its turn, and what has
+// ended is looked into.
+func TestManyRunsLeaveOthersTheirTurn(t *testing.T) {
+	s := &stub{repositories: names(50, "acme/r%02d"), runs: map[string][]register.Run{}, jobs: map[int64][]register.Job{}}
+	m, c := newScarce(t, s, 1000)
+	id := int64(0)
+	add := func(repository, status string) {
+		id++
+		s.runs[repository] = append(s.runs[repository], register.Run{ID: id, Status: status, Attempt: 1, UpdatedAt: c.t})
+		s.jobs[id] = []register.Job{job(id, "build", status, "", c.t, c.t)}
+	}
+	for i := range 300 { // whose steps change all the time
+		add(s.repositories[i%10], "in_progress")
+	}
+	known := map[string]int{} // of the quiet ones, how many runs GitHub has told
+	s.fail = func(_ context.Context, call string) error {
+		repository, ok := strings.CutPrefix(call, "runs ")
+		if n, told := known[repository]; ok && repository >= "acme/r10" && told && n == len(s.runs[repository]) {
+			return &register.Error{Kind: errUnchanged}
+		}
+		known[repository] = len(s.runs[repository])
+		return nil
+	}
+	queued, unseen, lonely, read := c.t.Add(15*time.Minute), time.Duration(0), time.Duration(0), time.Duration(0)
+	for began := c.t; c.t.Sub(began) < 2*time.Hour; pass(t, m, c, 15*time.Second) {
+		if c.t.Equal(queued) {
+			add("acme/r49", "queued")
+			add("acme/r48", "completed")
+			s.runs["acme/r48"][0].Conclusion, s.jobs[id][0].Conclusion = "success", "success"
+		}
+		o := m.Overview()
+		if lonely == 0 && o.Queue != nil && o.Queue.Total > 0 {
+			lonely = c.t.Sub(queued)
+		}
+		if read == 0 && o.Running != nil && o.Running.Total == 300 {
+			read = c.t.Sub(began)
+		}
+		for _, r := range m.repositories {
+			if c.t.Sub(began) > 5*time.Minute {
+				unseen = max(unseen, c.t.Sub(r.seen))
+			}
+		}
+		m.mu.Lock()
+		if calls, _ := m.meter.lastHour(); calls > 1000 {
+			t.Fatalf("%d calls in an hour", calls)
+		}
+		m.mu.Unlock()
+	}
+	if lonely == 0 || lonely > 5*time.Minute || unseen > 5*time.Minute || read == 0 || read > time.Hour || week(m) != 1 {
+		t.Errorf("the lonely job was seen after %s, all runs after %s, one repository was unseen for %s; %d jobs have ended", lonely, read, unseen, week(m))
+	}
+}
+
 // With few calls and many repositories each has its turn, and the lists take a
 // small part.
 func TestFewCallsForManyRepositories(t *testing.T) {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -128,16 +129,19 @@ type stub struct {
 func (s *stub) ask(ctx context.Context, parts ...any) error {
 	call := strings.TrimSpace(fmt.Sprintln(parts...))
 	s.asked = append(s.asked, call)
-	if s.spend != nil {
-		s.spend.begin()
-		s.spend.end(&http.Response{StatusCode: 200}, false)
-	}
+	err := s.err
 	if s.fail != nil {
-		if err := s.fail(ctx, call); err != nil {
-			return err
-		}
+		err = cmp.Or(s.fail(ctx, call), err)
 	}
-	return s.err
+	if s.spend != nil {
+		response := &http.Response{StatusCode: http.StatusOK}
+		if errors.Is(err, errUnchanged) {
+			response.StatusCode = http.StatusNotModified
+		}
+		s.spend.begin()
+		s.spend.end(response, false)
+	}
+	return err
 }
 
 // count is how many calls begin with a text.
