@@ -14,7 +14,7 @@ type gauges struct {
 	jobs, queueTime, took, charged, usd      *metrics.Family
 	versions, refused, daysLeft              *metrics.Family
 	success, stale, calls, budget, remaining *metrics.Family
-	pending, skipped, unknown                *metrics.Family
+	pending, skipped, unread, unknown        *metrics.Family
 	runnersStale, repositoriesStale, storeOK *metrics.Family
 }
 
@@ -49,6 +49,7 @@ func (m *Monitor) makeMetrics() {
 	g.budget = r.Gauge("org_runner_monitor_github_calls_per_hour", "The budget of calls.")
 	g.remaining = r.Gauge("org_runner_monitor_github_rate_limit_remaining", "Calls that GitHub has left for the credentials in this hour.")
 	g.pending = r.Gauge("org_runner_monitor_pending_runs", "Finished runs that are still to be looked into.")
+	g.unread = r.Gauge("org_runner_monitor_unread_runs", "Runs that wait or are at work and were not looked into yet, or not whole: the numbers of running and waiting jobs are at least.")
 	g.skipped = r.Counter("org_runner_monitor_skipped_runs_total", "Finished runs that the budget did not allow to look into.")
 	g.unknown = r.Gauge("org_runner_monitor_unknown", "Things that the credentials cannot see; the page names them.")
 	g.storeOK = r.Gauge("org_runner_monitor_store_ok", "1 when the history can be written.")
@@ -169,8 +170,11 @@ func (m *Monitor) setJobs(o *Overview) {
 	g, stale, known := &m.gauges, 0, map[string]bool{}
 	dead := o.StaleSince != nil && o.GeneratedAt.Sub(*o.StaleSince) > deadAfter
 	for _, r := range o.Repositories {
-		if known[r.Name] = !r.Stale && !dead; known[r.Name] && r.Running != nil {
+		known[r.Name] = !r.Stale && !dead
+		if known[r.Name] && r.Running != nil {
 			g.running.Add(float64(*r.Running), r.Name)
+		}
+		if known[r.Name] && r.Queued != nil {
 			g.queued.Add(float64(*r.Queued), r.Name)
 			g.oldest.Max(0, r.Name)
 		}
@@ -211,6 +215,7 @@ func (m *Monitor) setGitHub(o *Overview) {
 		g.remaining.Set(float64(*o.GitHub.Remaining))
 	}
 	g.pending.Set(float64(o.GitHub.PendingRuns))
+	g.unread.Set(float64(o.GitHub.UnreadRuns))
 	g.skipped.Set(float64(o.GitHub.SkippedRuns))
 	g.unknown.Set(float64(len(o.Unknown)))
 }

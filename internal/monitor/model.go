@@ -96,7 +96,7 @@ type Group struct {
 // Running is the jobs that runners of the organization work on.
 type Running struct {
 	Total               int          `json:"total"`
-	UnknownRepositories int          `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
+	UnknownRepositories int          `json:"unknown_repositories"` // whose runs cannot be seen, or not lately, or not all: then Total is at least
 	Jobs                []RunningJob `json:"jobs"`                 // at most 200, the oldest first
 }
 
@@ -112,7 +112,7 @@ type RunningJob struct {
 // Queue is the jobs that wait for a runner of the organization.
 type Queue struct {
 	Total               int               `json:"total"`
-	UnknownRepositories int               `json:"unknown_repositories"` // whose runs cannot be seen, or not lately
+	UnknownRepositories int               `json:"unknown_repositories"` // whose runs cannot be seen, or not lately, or not all: then Total is at least
 	OldestSince         *time.Time        `json:"oldest_since,omitempty"`
 	Repositories        []QueueRepository `json:"repositories"` // at most 200, the longest wait first
 	RepositoriesTotal   int               `json:"repositories_total"`
@@ -161,6 +161,7 @@ type Repository struct {
 	Private  *bool             `json:"private,omitempty"`
 	Running  *int              `json:"running,omitempty"`
 	Queued   *int              `json:"queued,omitempty"`
+	AtLeast  bool              `json:"at_least,omitempty"` // not all of its runs have been looked into: of what runs and waits so much is known, or nothing
 	Jobs     *Windows[Results] `json:"jobs,omitempty"`
 	LastSeen *time.Time        `json:"last_seen,omitempty"` // when GitHub last told of its runs; absent: never
 	Stale    bool              `json:"stale,omitempty"`     // LastSeen is longer ago than it should be
@@ -304,6 +305,9 @@ type Budget struct {
 	SkippedRuns int `json:"skipped_runs"`
 	// PendingRuns is how many finished runs are still to be looked into.
 	PendingRuns int `json:"pending_runs"`
+	// UnreadRuns is how many runs that wait or are at work were not looked into yet,
+	// or not whole: what else of theirs runs or waits is not in the numbers.
+	UnreadRuns int `json:"unread_runs"`
 }
 
 // Unknown is something that the credentials cannot see, and the permission that

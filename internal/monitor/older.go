@@ -145,16 +145,17 @@ func (m *Monitor) readGap(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// unread is how many finished runs are still to be looked into; the state is
-// locked.
-func (m *Monitor) unread() int {
-	n := len(m.pending)
+// unread is how many finished runs are still to be looked into, and how many live
+// ones; the state is locked.
+func (m *Monitor) unread() (finished, live int) {
+	finished = len(m.pending)
 	for _, r := range m.repositories {
 		for _, g := range r.gaps {
-			n += g.left
+			finished += g.left
 		}
+		live += r.unread()
 	}
-	return n
+	return finished, live
 }
 
 // marks are up to when the runs of each repository are known to be in the history:

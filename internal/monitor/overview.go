@@ -68,7 +68,8 @@ func (m *Monitor) overview() *Overview {
 	o.StaleSince, o.StaleReason = m.stale(now)
 	o.GitHub = m.meter.budget()
 	o.GitHub.Reset = shown(o.GitHub.Reset)
-	o.GitHub.SkippedRuns, o.GitHub.PendingRuns = m.skipped, m.unread()
+	o.GitHub.SkippedRuns = m.skipped
+	o.GitHub.PendingRuns, o.GitHub.UnreadRuns = m.unread()
 	o.GitHub.LastSuccess = moment(m.lastSuccess)
 	m.describeJobs(o)
 	m.describeRunners(o)

@@ -258,7 +258,13 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 		if v.LastSeen == nil {
 			continue
 		}
-		v.Running, v.Queued = r.present()
+		running, queued := r.present()
+		if v.AtLeast = r.unread() > 0; !v.AtLeast || running > 0 {
+			v.Running = &running
+		}
+		if !v.AtLeast || queued > 0 {
+			v.Queued = &queued
+		}
 		if v.Jobs == nil {
 			v.Jobs = &Windows[Results]{}
 		}
@@ -272,16 +278,15 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 }
 
 // present counts the jobs that run and that wait.
-func (r *repository) present() (running, queued *int) {
-	running, queued = new(int), new(int)
+func (r *repository) present() (running, queued int) {
 	for _, l := range r.live {
 		for _, j := range l.jobs {
 			switch {
 			case !j.own:
 			case j.status == "in_progress":
-				*running++
+				running++
 			case j.status == "queued":
-				*queued++
+				queued++
 			}
 		}
 	}
@@ -296,9 +301,11 @@ func (r *Repository) week() int {
 	return r.Jobs.Week.Total
 }
 
-func (r *Repository) now() int {
-	if r.Running == nil {
-		return 0
+func (r *Repository) now() (jobs int) {
+	for _, part := range []*int{r.Running, r.Queued} {
+		if part != nil {
+			jobs += *part
+		}
 	}
-	return *r.Running + *r.Queued
+	return jobs
 }

@@ -47,6 +47,16 @@ func (r *repository) isStale(now time.Time) bool {
 	return !r.seen.IsZero() && now.Sub(r.seen) > 3*r.wait+2*time.Minute
 }
 
+// unread is how many of its live runs have not been looked into, or not whole.
+func (r *repository) unread() (n int) {
+	for _, l := range r.live {
+		if !l.read {
+			n++
+		}
+	}
+	return n
+}
+
 // describeRunners is who there is; the running jobs are known already.
 func (m *Monitor) describeRunners(o *Overview) {
 	groups := map[int64]*Group{}
@@ -166,7 +176,7 @@ func (m *Monitor) describeJobs(o *Overview) {
 	}
 	seen, unknown := false, 0
 	for _, r := range m.repositories {
-		if r.seen.IsZero() || r.isStale(o.GeneratedAt) {
+		if r.seen.IsZero() || r.isStale(o.GeneratedAt) || r.unread() > 0 {
 			unknown++
 		}
 		if !r.seen.IsZero() {

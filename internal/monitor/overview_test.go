@@ -1,8 +1,11 @@
 package monitor
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,5 +384,57 @@ func TestSeriesBeginWithZero(t *testing.T) {
 	}
 	if text := metricsText(t, next); !strings.Contains(text, `conclusion="success"} 0`+"\n") {
 		t.Error(text)
+	}
+}
+
+// A run that was not looked into yet is no queue of none: what is known is told as
+// the least that there is, and where that is nothing it is unknown.
+func TestRunsNotLookedIntoYet(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/mcp"}}
+	m, c := newStubbed(t, s)
+	failing := "jobs acme/coach 1"
+	s.fail = func(_ context.Context, call string) error {
+		if call == failing {
+			return &register.Error{Status: 502, Kind: register.ErrUnreachable}
+		}
+		return nil
+	}
+	shows := func(when string, queued *int, atLeast bool, unread int) {
+		t.Helper()
+		o := m.Overview()
+		i := slices.IndexFunc(o.Repositories, func(r Repository) bool { return r.Name == "acme/coach" })
+		r := o.Repositories[i]
+		if !reflect.DeepEqual(r.Queued, queued) || r.AtLeast != atLeast || (r.Running == nil) != atLeast || o.GitHub.UnreadRuns != unread || o.Queue.UnknownRepositories != unread || o.Running.UnknownRepositories != unread {
+			t.Errorf("%s: %+v, queue %+v, %+v", when, r, o.Queue, o.GitHub)
+		}
+		text := metricsText(t, m)
+		for _, metric := range []string{"queued_jobs", "queue_oldest_seconds"} {
+			if got := strings.Contains(text, "org_runner_monitor_"+metric+`{repository="acme/coach"}`); got != (queued != nil) {
+				t.Errorf("%s: there is a sample of %s: %t", when, metric, got)
+			}
+		}
+		if want := fmt.Sprint("\norg_runner_monitor_unread_runs ", unread, "\n"); !strings.Contains(text, want) || !strings.Contains(text, `queued_jobs{repository="acme/mcp"} 0`) {
+			t.Errorf("%s: %s", when, text)
+		}
+	}
+	s.waiting(1, "acme/coach", c.t)
+	pass(t, m, c, 20*time.Second)
+	shows("not one", nil, true, 1)
+	failing = ""
+	pass(t, m, c, 40*time.Second)
+	shows("all", ptr(1), false, 0)
+	failing = "jobs acme/coach 2"
+	s.waiting(2, "acme/coach", c.t)
+	pass(t, m, c, 30*time.Second)
+	shows("one of two", ptr(1), true, 1)
+	failing = ""
+	pass(t, m, c, time.Minute)
+	shows("all again", ptr(2), false, 0)
+	// A new attempt has other jobs than the one that is known.
+	failing = "jobs acme/coach 1"
+	s.runs["acme/coach"][0].Attempt = 2
+	pass(t, m, c, 30*time.Second)
+	if o := m.Overview(); o.GitHub.UnreadRuns != 1 {
+		t.Errorf("a new attempt: %+v", o.GitHub)
 	}
 }

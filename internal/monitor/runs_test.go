@@ -138,7 +138,7 @@ func TestMoreRunsThanAPage(t *testing.T) {
 	burst(1250, c.t.Add(-24*time.Hour)) // more than GitHub shows of a filtered list
 	pass(t, m, c, 10*time.Minute)
 	if n := week(m); n != 1250 || m.skipped != 0 {
-		t.Fatalf("of before: %d jobs, %d skipped, %d unread", n, m.skipped, m.unread())
+		t.Fatalf("of before: %d jobs, %d skipped, %+v", n, m.skipped, m.Overview().GitHub)
 	}
 	if n := countedJobs(metricsText(t, m)); n != 0 {
 		t.Errorf("the counters count %d of what was before", n)

@@ -179,7 +179,10 @@ func TestPartlyUnknown(t *testing.T) {
 	o.Repositories = append(o.Repositories,
 		monitor.Repository{Name: "acme/denied"},
 		monitor.Repository{Name: "acme/old", LastSeen: ptr(madeAt.Add(-2 * time.Hour)), Stale: true, Running: ptr(1)},
-		monitor.Repository{Name: "acme/quiet", LastSeen: ptr(madeAt)})
+		monitor.Repository{Name: "acme/quiet", LastSeen: ptr(madeAt)},
+		monitor.Repository{Name: "acme/flood", LastSeen: ptr(madeAt), AtLeast: true, Queued: ptr(50), Jobs: &monitor.Windows[monitor.Results]{}},
+		monitor.Repository{Name: "acme/new", LastSeen: ptr(madeAt), AtLeast: true, Jobs: &monitor.Windows[monitor.Results]{}})
+	o.GitHub.UnreadRuns = 7
 	o.Versions.InUse = []monitor.Version{{Version: "2.336.0", Runners: 1, DatesUnknown: true}, {Version: "2.335.1", Runners: 1}}
 	o.Memory = &monitor.Memory{Highest: []monitor.JobMemory{{Repository: "acme/coach", Job: "build", Count: 2, Disk: ptr(int64(5 << 10))}, {Repository: "acme/coach", Job: "test", Count: 1, OOMKills: ptr(int64(0))}}}
 	m := newMade(t, o)
@@ -209,11 +212,14 @@ func TestPartlyUnknown(t *testing.T) {
 	rows := ask[map[string][][]string](b, tables)
 	expect(t, "repositories", rows["Jobs by repository in the last day"], [][]string{
 		{"acme/coach", "4", "3", "0", "1", "0", "0"},
+		{"acme/flood", "0", "0", "0", "0", "unknown", "50+"},
 		{"acme/denied | never seen", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
 		{"acme/old | last seen at 12:10", "unknown", "unknown", "unknown", "unknown", "unknown", "unknown"},
+		{"acme/new", "0", "0", "0", "0", "unknown", "unknown"},
 	})
 	expect(t, "memory", rows["Memory of jobs, the highest first"], [][]string{
 		{"build | acme/coach", "2", "unknown", "unknown", "unknown", "5.0 KiB", "unknown"}, {"test | acme/coach", "1", "unknown", "unknown", "unknown", "unknown", "0"}})
+	expect(t, "unread runs", ask[bool](b, `document.querySelector('#jobs').textContent.includes('7 unfinished runs still to be looked into.')`), true)
 	expect(t, "versions", rows["Versions of the official runner in use"], [][]string{{"2.336.0", "1", "unknown"}, {"2.335.1", "1", "–"}})
 	expect(t, "title", ask[string](b, `document.title`), "0+ running, 0+ waiting – acme")
 }

@@ -115,7 +115,7 @@ const repositories = count => plural(count, 'repository', 'repositories');
 // unseen tells of a running or a queue how many repositories it leaves out.
 const unseen = part => part?.unknown_repositories ? `${repositories(part.unknown_repositories)} unknown` : '';
 const unseenNote = (part, what) => part?.unknown_repositories
-  ? note(`${repositories(part.unknown_repositories)} ${part.unknown_repositories === 1 ? 'is' : 'are'} `, unknown(), `, not to be seen or not lately: ${what}.`) : null;
+  ? note(`${repositories(part.unknown_repositories)} ${part.unknown_repositories === 1 ? 'is' : 'are'} `, unknown(), `, not to be seen, not lately or not whole: ${what}.`) : null;
 
 // none says that there was nothing, as far as that can be known: as long as no
 // repository has been seen, it cannot.
@@ -226,11 +226,11 @@ function repositoryTable(o, w) {
   const total = r => r.jobs?.[w].total ?? 0, present = r => (r.running ?? 0) + (r.queued ?? 0);
   const seen = o.repositories.filter(r => total(r) || !dark(r) && present(r))
     .sort((a, b) => total(b) - total(a) || present(b) - present(a));
-  const rest = o.repositories.filter(r => dark(r) && !total(r));
+  const rest = o.repositories.filter(r => (dark(r) || r.at_least && !present(r)) && !total(r));
   const rows = [...seen, ...rest.slice(0, MOST_DARK)];
   if (!rows.length) return [];
   const done = count => r => dark(r) && !total(r) ? unknown() : count(r.jobs[w]);
-  const now = count => r => dark(r) ? unknown() : n(count(r));
+  const now = count => r => dark(r) || count(r) === undefined ? unknown() : n(count(r)) + (r.at_least ? '+' : '');
   return [table(`Jobs by repository in ${words[w]}`, [
     ['Repository', r => [name(r.name), dark(r) ? el('span', { class: 'from' }, r.last_seen ? `last seen at ${moment(r.last_seen)}` : 'never seen') : null]],
     ['Jobs', done(j => n(j.total)), true],
@@ -252,6 +252,7 @@ function showJobs(o) {
       partly ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
       o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
       o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null,
+      o.github.unread_runs ? note(`${plural(o.github.unread_runs, 'unfinished run')} still to be looked into.`) : null,
       unseenNote(o.running, 'what ended there lately is in no number here')),
     total ? [chart(series, w), chartTable(series)] : none(o, `No job has ended in ${words[w]}`),
     repositoryTable(o, w));
