@@ -81,6 +81,7 @@ type Run struct {
 type Job struct {
 	ID          int64      `json:"id"`
 	RunID       int64      `json:"run_id"`
+	Attempt     int        `json:"run_attempt"`
 	Name        string     `json:"name"`
 	Workflow    string     `json:"workflow_name"`
 	Branch      string     `json:"head_branch"`

@@ -5,9 +5,10 @@ package monitor
 type jobKey struct {
 	run, started int64
 	name         name
+	nth          int32
 }
 
-func (f finished) key() jobKey { return jobKey{f.run, f.started, f.name} }
+func (f finished) key() jobKey { return jobKey{f.run, f.started, f.name, f.nth} }
 
 // countOnce counts a finished job if that has not been done; recorded tells
 // whether the history has it. What ended before the monitor began to look is no

@@ -27,6 +27,7 @@ type finished struct {
 	repository, workflow, name name
 	result, system             name
 	free                       bool // GitHub's own runners would have been free
+	nth                        int32
 }
 
 func (j finished) took() time.Duration { return time.Duration(max(j.ended-j.started, 0)) * time.Second }
@@ -61,21 +62,17 @@ func (h *history) remember(r runLine) []finished {
 		return nil
 	}
 	h.runs[r.Run] = run{max(r.Attempt, h.runs[r.Run].attempt), r.Finished}
-	type key struct {
-		started int64
-		name    name
-	}
-	known := map[key]bool{}
+	known := map[jobKey]bool{}
 	if again && !r.More {
 		for _, old := range h.jobs {
 			if old.run == r.Run {
-				known[key{old.started, old.name}] = true
+				known[old.key()] = true
 			}
 		}
 	}
 	var added []finished
 	for _, j := range r.Jobs {
-		if f := finishedOf(r, j); !known[key{f.started, f.name}] {
+		if f := finishedOf(r, j); !known[f.key()] {
 			added = append(added, f)
 		}
 	}

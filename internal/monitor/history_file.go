@@ -42,6 +42,7 @@ type runLine struct {
 
 type jobLine struct {
 	Name     string `json:"name"`
+	Nth      int32  `json:"nth,omitempty"` // of its name that began in that second of its attempt
 	Result   string `json:"result"`
 	Queued   int64  `json:"queued,omitempty"`
 	Started  int64  `json:"started,omitempty"`
@@ -154,11 +155,11 @@ func readLine(reader *bufio.Reader) (line []byte, err error) {
 
 func finishedOf(r runLine, j jobLine) finished {
 	return finished{run: r.Run, queued: j.Queued, started: j.Started, ended: j.Finished, repository: unique.Make(r.Repository),
-		workflow: unique.Make(r.Workflow), name: unique.Make(j.Name), result: unique.Make(j.Result), system: unique.Make(j.System), free: r.Free}
+		workflow: unique.Make(r.Workflow), name: unique.Make(j.Name), result: unique.Make(j.Result), system: unique.Make(j.System), free: r.Free, nth: j.Nth}
 }
 
 func lineOf(f finished) jobLine {
-	return jobLine{f.name.Value(), f.result.Value(), f.queued, f.started, f.ended, f.system.Value()}
+	return jobLine{f.name.Value(), f.nth, f.result.Value(), f.queued, f.started, f.ended, f.system.Value()}
 }
 
 // parts is a run in lines that are not too long.

@@ -1,9 +1,11 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +18,8 @@ const mostRunJobs = 1000
 // liveJob is a job of a run that has not ended; it may itself have.
 type liveJob struct {
 	id              int64
+	attempt         int
+	nth             int32 // of those of its name that began in the same second of its attempt
 	name, url       string
 	status, result  string
 	labels          []string
@@ -90,14 +94,36 @@ func (m *Monitor) jobs(list iter.Seq2[register.Job, error], l *liveRun) (jobs []
 			workflow = clean(j.Workflow)
 		}
 	}
+	number(jobs)
 	return jobs, workflow, nil
+}
+
+// number tells the jobs apart that an attempt has under one name: a matrix may name
+// all of its jobs alike, and a name that is cut may have lost what differs. They
+// are in the order of their ids, which a new attempt keeps for those that it does
+// not run again.
+func number(jobs []liveJob) {
+	slices.SortFunc(jobs, func(a, b liveJob) int { return cmp.Compare(a.id, b.id) })
+	type key struct {
+		attempt int
+		name    string
+		started int64
+	}
+	known := map[key]int32{}
+	for i := range jobs {
+		if j := &jobs[i]; j.runner != "" { // one that waits does not say yet when it begins
+			k := key{j.attempt, j.name, j.started.Unix()}
+			j.nth = known[k]
+			known[k]++
+		}
+	}
 }
 
 // liveJob describes a job. Of a runner that ended with its job the system stays
 // known from when it was seen.
 func (m *Monitor) liveJob(j register.Job, before liveJob) liveJob {
 	labels := cleanAll(j.Labels)
-	l := liveJob{id: j.ID, name: clean(j.Name), url: address(j.URL), status: j.Status, result: clean(j.Conclusion), labels: labels, runner: clean(j.RunnerName), queued: j.CreatedAt}
+	l := liveJob{id: j.ID, attempt: j.Attempt, name: clean(j.Name), url: address(j.URL), status: j.Status, result: clean(j.Conclusion), labels: labels, runner: clean(j.RunnerName), queued: j.CreatedAt}
 	if j.StartedAt != nil {
 		l.started = *j.StartedAt
 	}
@@ -145,7 +171,7 @@ func (j liveJob) finished() (jobLine, bool) {
 	if j.status != "completed" || !j.own || j.runner == "" || j.started.IsZero() || j.ended.IsZero() || j.result == "skipped" {
 		return jobLine{}, false
 	}
-	line := jobLine{Name: j.name, Result: j.result, Started: j.started.Unix(), Finished: j.ended.Unix(), System: j.system.String()}
+	line := jobLine{Name: j.name, Nth: j.nth, Result: j.result, Started: j.started.Unix(), Finished: j.ended.Unix(), System: j.system.String()}
 	if !j.queued.IsZero() && !j.queued.After(j.started) {
 		line.Queued = j.queued.Unix()
 	}
@@ -179,18 +205,15 @@ func (m *Monitor) readFinished(ctx context.Context, p *pendingRun) error {
 func (m *Monitor) takeJobs(p *pendingRun) {
 	delete(m.pending, p.id)
 	line := runLine{Run: p.id, Attempt: p.attempt, Repository: p.repository, Workflow: p.workflow, Finished: p.ended.Unix(), Free: m.free(p.repository)}
-	type key struct {
-		name    string
-		started int64
-	}
-	seen := map[key]bool{} // what an attempt did not run again is in it once more
+	seen := map[jobKey]bool{} // what an attempt did not run again is in it once more
 	for _, j := range p.jobs {
 		if j.status != "completed" {
 			m.putBack(p)
 			return
 		}
-		if f, ok := j.finished(); ok && !seen[key{f.Name, f.Started}] {
-			seen[key{f.Name, f.Started}] = true
+		f, ok := j.finished()
+		if key := finishedOf(line, f).key(); ok && !seen[key] {
+			seen[key] = true
 			line.Jobs = append(line.Jobs, f)
 		}
 	}

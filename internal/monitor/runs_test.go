@@ -249,12 +249,73 @@ func TestAttemptsRunAgainAtOnce(t *testing.T) {
 	s.runs = map[string][]register.Run{"acme/coach": {{ID: 7, Status: "completed", Conclusion: "success", Attempt: 2, UpdatedAt: c.t}}}
 	lint, failed := job(1, "lint", "completed", "success", at, at.Add(time.Minute)), job(2, "build", "completed", "failure", at, at.Add(time.Minute))
 	carried := lint
-	carried.ID = 11
+	lint.Attempt, failed.Attempt, carried.ID, carried.Attempt = 1, 1, 11, 2
 	s.earlier = map[int64][]register.Job{7: {lint, failed}}
 	s.jobs = map[int64][]register.Job{7: {carried, job(12, "build", "completed", "success", c.t.Add(-time.Minute), c.t)}}
 	pass(t, m, c, 5*time.Minute)
 	if o := m.Overview(); o.Repositories[0].Jobs.Day != (Results{Total: 3, Succeeded: 2, Failed: 1}) {
 		t.Errorf("%+v", o.Repositories[0].Jobs.Day)
+	}
+}
+
+// Jobs of one name that began in the same second are as many as they are, also for
+// the counters while the run is at work, after a new attempt that did not run all
+// of them again, and for the next life.
+func TestJobsOfOneName(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach"}, jobs: map[int64][]register.Job{}, runs: map[string][]register.Run{}}
+	m, c := newStubbed(t, s)
+	at := c.t
+	tell := func(status string, attempt, ended int) {
+		s.runs["acme/coach"] = []register.Run{{ID: 7, Status: status, Conclusion: "failure", Attempt: attempt, CreatedAt: at, UpdatedAt: c.t}}
+		s.jobs[7] = nil
+		for i := range 10 {
+			j := job(int64(100*attempt+i), "test", "in_progress", "", at, at)
+			if (i+3)%10 < ended { // not in their order
+				j = job(j.ID, "test", "completed", "success", at, at.Add(time.Minute))
+			}
+			s.jobs[7] = append(s.jobs[7], j)
+		}
+	}
+	holds := func(when string, want int) {
+		t.Helper()
+		pass(t, m, c, 2*time.Minute)
+		if n, counted := week(m), countedJobs(metricsText(t, m)); n != want || counted != want {
+			t.Errorf("%s: %d jobs, %d counted, want %d", when, n, counted, want)
+		}
+	}
+	tell("in_progress", 1, 4)
+	holds("at work", 4)
+	tell("in_progress", 1, 8)
+	holds("later", 8)
+	tell("completed", 1, 10)
+	holds("ended", 10)
+	tell("in_progress", 2, 10)
+	again := &s.jobs[7][9] // one of them is run again
+	*again = job(again.ID, "test", "in_progress", "", c.t, c.t)
+	holds("a second attempt", 10)
+	*again = job(again.ID, "test", "completed", "success", c.t.Add(-time.Minute), c.t)
+	s.runs["acme/coach"][0].Status, s.runs["acme/coach"][0].UpdatedAt = "completed", c.t
+	holds("the end of that", 11)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h := open(t, m.options.Data, c.t); len(h.jobs) != 11 {
+		t.Errorf("%d jobs in the file", len(h.jobs))
+	}
+	// A third one, which was run again before it was looked into.
+	s.earlier = map[int64][]register.Job{7: s.jobs[7]}
+	tell("completed", 4, 10)
+	for i := range s.jobs[7] {
+		s.jobs[7][i].Attempt = 4
+	}
+	next, err := New(m.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	pass(t, next, c, 5*time.Minute)
+	if n := week(next); n != 11 || s.count("all jobs") != 1 {
+		t.Errorf("after a third attempt: %d jobs", n)
 	}
 }
 
