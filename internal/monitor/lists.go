@@ -15,6 +15,7 @@ type repository struct {
 	private *bool
 	named   time.Time // when it is asked for by itself; zero: it comes with the list
 	hidden  bool      // it is not known to be there
+	missing bool      // it was not in the last list
 	due     time.Time
 	changed time.Time     // when something last happened
 	seen    time.Time     // when GitHub last told of its runs
@@ -133,23 +134,29 @@ func (m *Monitor) takeRepositories(list []register.RepositoryInfo) {
 		if r == nil {
 			r = m.addRepository(info.FullName)
 		}
-		r.private = &info.Private
+		r.private, r.missing = &info.Private, false
 	}
 }
 
 // dropRepositories ends the look at those that are not there any more, and tells
-// which of the named ones are not; the state is locked.
+// which of the named ones are not; the state is locked. One that is pushed to while
+// the list is read moves to a page that has been read: it is gone when a second list
+// has not got it, or GitHub does not answer for it either.
 func (m *Monitor) dropRepositories() {
-	found := m.repositoryList.found
-	for name := range m.repositories {
-		if !found[name] {
+	for name, r := range m.repositories {
+		_, denied := m.denied["runs "+name]
+		switch {
+		case m.repositoryList.found[name]:
+		case r.missing || denied:
 			delete(m.repositories, name)
 			delete(m.denied, "runs "+name)
+		default:
+			r.missing = true
 		}
 	}
 	for _, rule := range m.options.Repositories {
 		known := strings.Contains(rule, "*")
-		for name := range found {
+		for name := range m.repositories {
 			known = known || strings.EqualFold(name, rule)
 		}
 		delete(m.denied, "rule "+rule)

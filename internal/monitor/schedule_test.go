@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,8 +163,47 @@ func TestMostRepositories(t *testing.T) {
 		t.Errorf("%d repositories of %d pages", len(m.repositories), s.count("repositories"))
 	}
 	s.repositories = s.repositories[:3]
-	pass(t, m, c, 15*time.Minute)
+	pass(t, m, c, 30*time.Minute)
 	if len(m.repositories) != 3 {
 		t.Errorf("%d are left", len(m.repositories))
+	}
+}
+
+// A repository that is pushed to while the list is read, the last pushed to first,
+// is on none of the pages that are still to be read, and is looked at all the same.
+// One that is gone is gone.
+func TestPushedToWhileTheListIsRead(t *testing.T) {
+	s := &stub{repositories: names(250, "acme/r%03d")}
+	m, c := newStubbed(t, s)
+	s.waiting(7, "acme/r150", c.t)
+	pass(t, m, c, 5*time.Minute)
+	pushed := false
+	s.fail = func(_ context.Context, call string) error {
+		if call == "repositories" && !pushed {
+			pushed = true
+			i := slices.Index(s.repositories, "acme/r150")
+			s.repositories = slices.Insert(slices.Delete(slices.Clone(s.repositories), i, i+1), 0, "acme/r150")
+		}
+		return nil
+	}
+	for range 15 {
+		pass(t, m, c, time.Minute)
+		if o := m.Overview(); o.Queue.Total != 1 || len(m.repositories) != 250 {
+			t.Fatalf("%d waits in %d repositories", o.Queue.Total, len(m.repositories))
+		}
+	}
+	if !pushed {
+		t.Error("the list was not read again")
+	}
+	s.repositories = s.repositories[1:]
+	pass(t, m, c, 25*time.Minute)
+	if o := m.Overview(); o.Queue.Total != 0 || len(m.repositories) != 249 {
+		t.Errorf("%d waits in %d repositories", o.Queue.Total, len(m.repositories))
+	}
+	s.refused = map[string]error{s.repositories[0]: &register.Error{Status: 404, Kind: register.ErrNotFound}}
+	s.repositories = s.repositories[1:]
+	pass(t, m, c, 14*time.Minute)
+	if len(m.repositories) != 248 {
+		t.Errorf("%d repositories", len(m.repositories))
 	}
 }
