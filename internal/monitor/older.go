@@ -54,7 +54,7 @@ func (m *Monitor) sweepRuns(ctx context.Context, r *repository) error {
 	m.change(func() {
 		for _, run := range page.List {
 			s.found[run.ID] = true
-			m.takeRun(r, run)
+			m.takeOlder(r, run)
 		}
 	})
 	s.next, s.cut = page.Next, s.cut || page.Total > mostFiltered
@@ -69,6 +69,16 @@ func (m *Monitor) sweepRuns(ctx context.Context, r *repository) error {
 	}
 	r.sweep = sweep{at: s.at}
 	return nil
+}
+
+// takeOlder takes in a run that was found beyond the newest page: that page has
+// told of all of its own. The state is locked.
+func (m *Monitor) takeOlder(r *repository, run register.Run) {
+	known := r.live[run.ID] != nil
+	m.takeRun(r, run)
+	if l := r.live[run.ID]; l != nil && !known {
+		l.older = true
+	}
 }
 
 // finishMissing takes those for ended that no list has any more; the state is
@@ -122,10 +132,7 @@ func (m *Monitor) readGap(ctx context.Context, r *repository) error {
 	}
 	m.change(func() {
 		for _, run := range page.List {
-			m.takeRun(r, run)
-			if l := r.live[run.ID]; l != nil {
-				l.older = true
-			}
+			m.takeOlder(r, run)
 		}
 		if g.next == "" {
 			g.left = page.Total

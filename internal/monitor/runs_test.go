@@ -65,6 +65,35 @@ func TestRunsThatHaveNotEnded(t *testing.T) {
 	}
 }
 
+// A run of long ago that is run again is found by a sweep, while the newest page does
+// not change, and its end too.
+func TestOldRunsThatAreRunAgain(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach"}, jobs: map[int64][]register.Job{}}
+	m, c := newStubbed(t, s)
+	runs := crowd(c.t.Add(-time.Hour))
+	s.runs = map[string][]register.Run{"acme/coach": runs}
+	pass(t, m, c, 30*time.Minute)
+	s.fail = func(_ context.Context, call string) error {
+		if call == "runs acme/coach" {
+			return &register.Error{Kind: errUnchanged}
+		}
+		return nil
+	}
+	again := &runs[140]
+	again.Status, again.Conclusion, again.Attempt, again.UpdatedAt = "in_progress", "", 2, c.t
+	s.jobs[again.ID] = []register.Job{job(1, "build", "in_progress", "", c.t, c.t)}
+	pass(t, m, c, 70*time.Minute)
+	if o := m.Overview(); o.Running.Total != 1 {
+		t.Fatalf("it is not seen to run: %+v", o.Running)
+	}
+	again.Status, again.Conclusion, again.UpdatedAt = "completed", "success", c.t
+	s.jobs[again.ID] = []register.Job{job(1, "build", "completed", "success", c.t.Add(-70*time.Minute), c.t)}
+	pass(t, m, c, 20*time.Minute)
+	if o := m.Overview(); o.Running.Total != 0 || week(m) != 1 || len(m.repositories["acme/coach"].live) != 0 {
+		t.Errorf("%d run, %d have ended, %d are live", o.Running.Total, week(m), len(m.repositories["acme/coach"].live))
+	}
+}
+
 // GitHub shows the first thousand of a filtered list: what is not among them may
 // wait all the same.
 func TestCutListsEndNothing(t *testing.T) {
