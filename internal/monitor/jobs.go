@@ -12,7 +12,8 @@ import (
 	"github.com/virtuoso902/org-runner/register"
 )
 
-// mostRunJobs bounds what is read of one run.
+// mostRunJobs bounds what is kept of one run; one more is read, which tells that
+// there are more.
 const mostRunJobs = 1000
 
 // liveJob is a job of a run that has not ended; it may itself have.
@@ -49,7 +50,8 @@ func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error
 		return m.denyRuns(r, err)
 	}
 	m.change(func() {
-		l.read, l.jobs, l.workflow, l.seen = true, jobs, workflow, r.looked
+		l.workflow, l.seen = workflow, r.looked
+		m.keep(r.name, l, jobs)
 		for _, j := range jobs {
 			if f, ok := j.finished(); ok {
 				m.countOnce(m.line(r.name, l, f), false)
@@ -86,7 +88,7 @@ func (m *Monitor) jobs(list iter.Seq2[register.Job, error], l *liveRun) (jobs []
 		if err != nil {
 			return nil, "", err
 		}
-		if len(jobs) == mostRunJobs {
+		if len(jobs) > mostRunJobs {
 			break
 		}
 		jobs = append(jobs, m.liveJob(j, before[j.ID]))
@@ -194,7 +196,7 @@ func (m *Monitor) readFinished(ctx context.Context, p *pendingRun) error {
 		return err
 	}
 	m.change(func() {
-		p.read, p.jobs, p.workflow = true, jobs, workflow
+		p.jobs, p.workflow = jobs, workflow
 		m.takeJobs(p)
 	})
 	return nil
@@ -230,6 +232,7 @@ func (m *Monitor) putBack(p *pendingRun) {
 		return
 	}
 	l := p.liveRun
+	m.keep(r.name, &l, p.jobs)
 	l.due, l.older = m.now().Add(m.stretched(jobsEvery)), true
 	r.live[p.id] = &l
 }

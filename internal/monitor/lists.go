@@ -27,6 +27,7 @@ type repository struct {
 	sweep   sweep
 	live    map[int64]*liveRun
 	looked  time.Time // when one of these was last looked into
+	left    bool      // there are more of them, and no room
 
 	failing error // of the last call
 	failed  int   // calls in a row

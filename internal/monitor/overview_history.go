@@ -280,6 +280,8 @@ func (m *Monitor) describeRepositories(o *Overview, found map[name]*Repository) 
 // present counts the jobs that run and that wait.
 func (r *repository) present() (running, queued int) {
 	for _, l := range r.live {
+		running += l.rest.running
+		queued += l.rest.queued
 		for _, j := range l.jobs {
 			switch {
 			case !j.own:

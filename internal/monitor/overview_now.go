@@ -47,12 +47,16 @@ func (r *repository) isStale(now time.Time) bool {
 	return !r.seen.IsZero() && now.Sub(r.seen) > 3*r.wait+2*time.Minute
 }
 
-// unread is how many of its live runs have not been looked into, or not whole.
+// unread is how many of its live runs have not been looked into, or not whole;
+// those that there is no room for are told as one.
 func (r *repository) unread() (n int) {
 	for _, l := range r.live {
-		if !l.read {
+		if !l.isWhole() {
 			n++
 		}
+	}
+	if r.left {
+		n++
 	}
 	return n
 }
@@ -220,6 +224,10 @@ func (n *jobsNow) add(r *repository) {
 				part.add(v)
 			}
 		}
+		n.running.Total += l.rest.running
+		n.queue.Total += l.rest.queued
+		part.Length += l.rest.queued
+		part.waits(l.rest.oldest)
 	}
 	if part.Length == 0 {
 		return
@@ -245,13 +253,18 @@ func (q *QueueRepository) add(j QueuedJob) {
 	if j.Stuck != nil && *j.Stuck {
 		*q.Stuck++
 	}
-	if compareTimes(j.Since, q.OldestSince) < 0 {
-		q.OldestSince = j.Since
-	}
+	q.waits(j.Since)
 	for _, label := range j.Labels {
 		if len(q.Labels) < 50 && !slices.Contains(q.Labels, label) {
 			q.Labels = append(q.Labels, label)
 		}
+	}
+}
+
+// waits takes in since when a job has waited.
+func (q *QueueRepository) waits(since *time.Time) {
+	if compareTimes(since, q.OldestSince) < 0 {
+		q.OldestSince = since
 	}
 }
 
@@ -266,9 +279,10 @@ func (n *jobsNow) finish() {
 	sortBy(queue.Repositories, func(a, b QueueRepository) int {
 		return cmp.Or(compareTimes(a.OldestSince, b.OldestSince), strings.Compare(a.Repository, b.Repository))
 	})
-	running.Total, queue.Total = len(running.Jobs), len(queue.Jobs)
-	if queue.Total > 0 {
-		queue.OldestSince = queue.Jobs[0].Since
+	running.Total += len(running.Jobs)
+	queue.Total += len(queue.Jobs)
+	if len(queue.Repositories) > 0 {
+		queue.OldestSince = queue.Repositories[0].OldestSince
 	}
 }
 

@@ -24,6 +24,7 @@ type liveRun struct {
 	tags     tags
 	read     bool // its jobs have been looked into, in this attempt
 	jobs     []liveJob
+	rest     rest
 	seen     time.Time // when GitHub last told of them
 }
 
@@ -52,7 +53,9 @@ func (m *Monitor) readRuns(ctx context.Context, r *repository) error {
 		return m.denyRuns(r, err)
 	default:
 		m.change(func() { m.takeRuns(r, page) })
-		r.tags.keep()
+		if r.tags.keep(); r.left {
+			r.tags.forget()
+		}
 	}
 	m.allow("runs " + r.name)
 	wait := m.runsWait(r)
@@ -78,6 +81,7 @@ func (m *Monitor) runsWait(r *repository) time.Duration {
 func (m *Monitor) takeRuns(r *repository, page register.Page[register.Run]) {
 	now := m.now()
 	r.seen, r.changed, r.more = now, now, page.Next != ""
+	r.left = r.left && m.isFull()
 	for _, l := range r.live {
 		l.older = true
 	}
@@ -106,7 +110,13 @@ func (m *Monitor) takeRun(r *repository, run register.Run) {
 		return
 	}
 	stamp := fmt.Sprint(run.Status, run.Attempt, run.UpdatedAt.Unix())
-	if l == nil {
+	switch {
+	case l != nil:
+	case m.isFull():
+		r.left = true
+		r.tags.forget() // it is told again when there is room
+		return
+	default:
 		l = newLive(run)
 		r.live[run.ID] = l
 	}

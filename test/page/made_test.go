@@ -219,7 +219,7 @@ func TestPartlyUnknown(t *testing.T) {
 	})
 	expect(t, "memory", rows["Memory of jobs, the highest first"], [][]string{
 		{"build | acme/coach", "2", "unknown", "unknown", "unknown", "5.0 KiB", "unknown"}, {"test | acme/coach", "1", "unknown", "unknown", "unknown", "unknown", "0"}})
-	expect(t, "unread runs", ask[bool](b, `document.querySelector('#jobs').textContent.includes('7 unfinished runs still to be looked into.')`), true)
+	expect(t, "unread runs", ask[bool](b, `document.querySelector('#jobs').textContent.includes('7 unfinished runs not looked into yet, or not whole.')`), true)
 	expect(t, "versions", rows["Versions of the official runner in use"], [][]string{{"2.336.0", "1", "unknown"}, {"2.335.1", "1", "–"}})
 	expect(t, "title", ask[string](b, `document.title`), "0+ running, 0+ waiting – acme")
 }

@@ -252,7 +252,7 @@ function showJobs(o) {
       partly ? note('Recorded since ', el('time', { datetime: o.history_since }, exact(o.history_since)), ' only, and what GitHub still told of the time before.') : null,
       o.github.pending_runs ? note(`${plural(o.github.pending_runs, 'finished run')} still to be looked into.`) : null,
       o.github.skipped_runs ? note(`${plural(o.github.skipped_runs, 'run')} could not be looked into within the budget of calls; their jobs are in no number here.`) : null,
-      o.github.unread_runs ? note(`${plural(o.github.unread_runs, 'unfinished run')} still to be looked into.`) : null,
+      o.github.unread_runs ? note(`${plural(o.github.unread_runs, 'unfinished run')} not looked into yet, or not whole.`) : null,
       unseenNote(o.running, 'what ended there lately is in no number here')),
     total ? [chart(series, w), chartTable(series)] : none(o, `No job has ended in ${words[w]}`),
     repositoryTable(o, w));

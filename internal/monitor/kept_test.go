@@ -1,0 +1,100 @@
+package monitor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virtuoso902/org-runner/register"
+)
+
+// Of a flood of jobs the number is told, and so much is kept that other repositories
+// are known whole. What is not kept while it waits is looked into when it has ended.
+func TestFloodOfJobs(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/flood"}}
+	m, c := newStubbed(t, s)
+	s.waiting(1, "acme/coach", c.t.Add(-time.Hour))
+	total, oldest := 0, c.t.Add(-10*time.Hour)
+	for id := range int64(60) {
+		s.waiting(100+id, "acme/flood", c.t)
+		for k := range int64(256) {
+			j := job(1000*(1+id)+k, fmt.Sprint("build ", k), "queued", "", oldest.Add(-time.Duration(id)*time.Second), c.t)
+			s.jobs[100+id] = append(s.jobs[100+id], j)
+		}
+		s.jobs[100+id] = s.jobs[100+id][1:]
+		total += 256
+	}
+	oldest = oldest.Add(-59 * time.Second)
+	pass(t, m, c, 2*time.Minute)
+	kept := 0
+	for _, l := range m.repositories["acme/flood"].live {
+		kept += len(l.jobs)
+	}
+	o := m.Overview()
+	i := slices.IndexFunc(o.Repositories, func(r Repository) bool { return r.Name == "acme/flood" })
+	if r := o.Repositories[i]; kept != mostLiveJobs/2 || r.Queued == nil || *r.Queued != total || !r.AtLeast {
+		t.Errorf("%d kept; %+v", kept, r)
+	}
+	if q := o.Queue; q.Total != total+1 || q.UnknownRepositories != 1 || !q.OldestSince.Equal(oldest) || len(q.Repositories) != 2 || o.Repositories[1-i].AtLeast {
+		t.Errorf("%d wait since %s in %+v", q.Total, q.OldestSince, q.Repositories)
+	}
+	for _, line := range []string{fmt.Sprint(`queued_jobs{repository="acme/flood"} `, total), `queued_jobs{repository="acme/coach"} 1`} {
+		if text := metricsText(t, m); !strings.Contains(text, "org_runner_monitor_"+line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	for i := range s.runs["acme/flood"] {
+		run := &s.runs["acme/flood"][i]
+		run.Status, run.Conclusion, run.UpdatedAt = "completed", "success", c.t
+		for k, j := range s.jobs[run.ID] {
+			s.jobs[run.ID][k] = job(j.ID, j.Name, "completed", "success", c.t.Add(-time.Minute), c.t)
+		}
+	}
+	pass(t, m, c, 2*time.Minute)
+	if o := m.Overview(); o.Queue.Total != 1 || o.Queue.UnknownRepositories != 0 || week(m) != total {
+		t.Errorf("after it: %d wait, %d have ended of %d", o.Queue.Total, week(m), total)
+	}
+}
+
+// A run of more jobs than are read of one is told to have at least those.
+func TestRunOfTooManyJobs(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach"}}
+	m, c := newStubbed(t, s)
+	s.waiting(1, "acme/coach", c.t)
+	for id := range int64(mostRunJobs) {
+		s.jobs[1] = append(s.jobs[1], job(2+id, "build", "queued", "", c.t, c.t))
+	}
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Queue.Total <= mostRunJobs || o.Queue.UnknownRepositories != 1 || len(m.repositories["acme/coach"].live[1].jobs) != mostRunJobs {
+		t.Errorf("%d wait, %d repositories unknown", o.Queue.Total, o.Queue.UnknownRepositories)
+	}
+	s.jobs[1] = s.jobs[1][:mostRunJobs]
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Queue.Total != mostRunJobs || o.Queue.UnknownRepositories != 0 {
+		t.Errorf("%d wait, %d repositories unknown", o.Queue.Total, o.Queue.UnknownRepositories)
+	}
+}
+
+// A run that there is no room for is told, and looked into when there is.
+func TestNoRoomForRuns(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/flood"}}
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	flood := m.repositories["acme/flood"]
+	for id := range int64(mostLiveRuns) {
+		flood.live[1000+id] = &liveRun{id: 1000 + id, read: true, due: c.t.Add(24 * time.Hour)}
+	}
+	s.waiting(1, "acme/coach", c.t)
+	s.runs["acme/flood"] = []register.Run{}
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Queue.UnknownRepositories != 1 || o.GitHub.UnreadRuns != 1 || len(m.repositories["acme/coach"].live) != 0 {
+		t.Errorf("queue %+v, %+v", o.Queue, o.GitHub)
+	}
+	clear(flood.live)
+	pass(t, m, c, time.Minute)
+	if o := m.Overview(); o.Queue.UnknownRepositories != 0 || o.Queue.Total != 1 || o.GitHub.UnreadRuns != 0 {
+		t.Errorf("queue %+v, %+v", o.Queue, o.GitHub)
+	}
+}
