@@ -37,11 +37,14 @@ type meter struct {
 	limit     *int
 	remaining *int
 	reset     *time.Time
+	path      string // of the file that keeps the minutes, "" if none does
+	untold    int    // calls that it does not tell of
 }
 
 type minuteCount struct {
-	minute           int64 // since 1970
-	calls, unchanged int
+	Minute    int64 `json:"minute"` // since 1970
+	Calls     int   `json:"calls"`
+	Unchanged int   `json:"unchanged"`
 }
 
 func newMeter(perHour int, now func() time.Time) *meter {
@@ -110,22 +113,30 @@ func (m *meter) begin() bool {
 func (m *meter) end(response *http.Response, foreign bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	minute := m.now().Unix() / 60
-	slot := &m.minutes[minute%60]
-	if slot.minute != minute {
-		*slot = minuteCount{minute: minute}
-	}
+	slot := m.slot(m.now().Unix() / 60)
 	if response != nil && response.StatusCode == http.StatusNotModified {
 		m.calls = min(m.burst(), m.calls+1)
-		slot.unchanged++
-		m.total.unchanged++
+		slot.Unchanged++
+		m.total.Unchanged++
 	} else {
-		slot.calls++
-		m.total.calls++
+		slot.Calls++
+		m.total.Calls++
+		if m.untold++; m.untold == mostUntold && m.path != "" {
+			_ = m.save() // it is tried again after as many more; that a disk is full is told of the history
+		}
 	}
 	if response != nil && !foreign {
 		m.takeLimit(response.Header)
 	}
+}
+
+// slot is where a minute is counted; the lock is held.
+func (m *meter) slot(minute int64) *minuteCount {
+	slot := &m.minutes[minute%int64(len(m.minutes))]
+	if slot.Minute != minute {
+		*slot = minuteCount{Minute: minute}
+	}
+	return slot
 }
 
 // takeLimit notes what GitHub tells of its own limit; the lock is held.
@@ -152,9 +163,9 @@ func (m *meter) takeLimit(header http.Header) {
 func (m *meter) lastHour() (calls, unchanged int) {
 	minute := m.now().Unix() / 60
 	for _, c := range m.minutes {
-		if minute-c.minute < 60 {
-			calls += c.calls
-			unchanged += c.unchanged
+		if minute-c.Minute < 60 {
+			calls += c.Calls
+			unchanged += c.Unchanged
 		}
 	}
 	return calls, unchanged
@@ -170,7 +181,7 @@ func (m *meter) cost() float64 {
 func (m *meter) totals() (calls, unchanged int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.total.calls, m.total.unchanged
+	return m.total.Calls, m.total.Unchanged
 }
 
 // budget is the meter's part of the overview.

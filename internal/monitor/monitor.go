@@ -8,6 +8,7 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -142,6 +143,7 @@ func New(o Options) (*Monitor, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.Transport.meter.keepIn(filepath.Join(o.Data, "calls.json"))
 	m := &Monitor{options: o, meter: o.Transport.meter, prices: loadPrices(o.Cores), began: now, history: h}
 	m.collected = collected{
 		repositories: map[string]*repository{}, pending: map[int64]*pendingRun{}, systems: map[string]system{},
