@@ -24,13 +24,6 @@ var windows = [3]struct{ length, step time.Duration }{
 // at is a window by its place in windows.
 func (w *Windows[T]) at(i int) *T { return [...]*T{&w.Hour, &w.Day, &w.Week}[i] }
 
-// Overview is the present state of everything.
-func (m *Monitor) Overview() *Overview {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.overview().listed()
-}
-
 // listed is the overview with its lists cut to what a page can show: the metrics
 // are made of the whole.
 func (o *Overview) listed() *Overview {

@@ -262,6 +262,13 @@ func newStubbed(t *testing.T, s *stub, change ...func(*Options)) (*Monitor, *clo
 	return m, c
 }
 
+// Overview is the present state of everything, as it is served.
+func (m *Monitor) Overview() *Overview {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.overview().listed()
+}
+
 func ptr[T any](v T) *T { return &v }
 
 func names(n int, format string) (list []string) {
