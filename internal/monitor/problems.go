@@ -70,7 +70,11 @@ func (m *Monitor) describeProblems(o *Overview) {
 		}
 	case o.Queue == nil || o.Runners == nil || o.Queue.Total == 0:
 	case o.Runners.Idle+o.Runners.Busy == 0:
-		o.isWrong(o.Queue.OldestSince, "labels", fmt.Sprintf("%d jobs wait and no runner is online", o.Queue.Total), "docker compose ps and logs tell why; docker compose up -d starts them", "")
+		count := fmt.Sprintf("%d jobs wait", o.Queue.Total)
+		if o.Queue.UnknownRepositories > 0 {
+			count = "at least " + count
+		}
+		o.isWrong(o.Queue.OldestSince, "labels", count+" and no runner is online", "docker compose ps and logs tell why; docker compose up -d starts them", "")
 	default:
 		o.describeStuck()
 		m.describeNotAdmitted(o)
