@@ -300,8 +300,9 @@ func processes(home string) []string {
 	entries, _ := os.ReadDir("/proc")
 	var found []string
 	for _, entry := range entries {
+		// Empty while a process becomes another program; zombies have no folder.
 		line, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline"))
-		if err != nil || len(line) == 0 {
+		if err != nil {
 			continue
 		}
 		dir, _ := os.Readlink(filepath.Join("/proc", entry.Name(), "cwd"))
