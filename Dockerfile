@@ -40,6 +40,10 @@ LABEL org.opencontainers.image.title="org-runner" \
       io.github.virtuoso902.org-runner.runner-version="${RUNNER_VERSION}"
 USER root
 COPY --from=build --chown=root:root /out/ /usr/local/
+# Jobs with sudo can do what root can, read a token in a file of root's for one.
+# Many jobs install packages with it: so it stays unless SUDO is false.
+ARG SUDO=true
+RUN [ "$SUDO" != false ] || gpasswd -d runner sudo
 # What one start of a container leaves to the next, and the socket for status and
 # health (a read-only container wants a tmpfs there); and where volumes for the
 # monitor's history and for job records can be mounted.

@@ -87,6 +87,7 @@ type Options struct {
 
 	StateDir string                 // our own small files and the socket; "" if there is no place
 	Hook     string                 // job-started.sh; "": none
+	Mask     func(string) string    // takes secrets out of what is kept there; nil: there are none
 	Environ  []string               // for the children
 	Ours     func(name string) bool // variables that no child may see
 
@@ -285,6 +286,11 @@ func (l *Life) conclude(err error) error {
 		l.record.succeed() // a clean stop is no failure, wherever it came
 		return nil
 	}
+	why := err.Error()
+	if l.Mask != nil {
+		why = l.Mask(why) // jobs can read what is kept
+	}
+	l.record.fail(why)
 	return err
 }
 

@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +12,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
@@ -28,6 +31,8 @@ type record struct {
 	// Failures counts the lives in a row that neither got a job nor ended well,
 	// this one included.
 	Failures int `json:"failures,omitempty"`
+	// LastError is why the last of them ended, where it could still tell.
+	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
 	// Pristine is the time until which nothing but the image and we had written
@@ -105,16 +110,22 @@ func (r *record) begin(now time.Time) {
 		r.Failures = 0 // that one lived: no crash loop
 	}
 	r.Failures++
-	r.LastStart = now
+	r.LastStart, r.LastError = now, ""
 	r.save()
 }
 
 // succeed ends the row of failures.
 func (r *record) succeed() {
 	if r.Failures != 0 {
-		r.Failures, r.LastStart = 0, time.Time{}
+		r.Failures, r.LastStart, r.LastError = 0, time.Time{}, ""
 		r.save()
 	}
+}
+
+// fail keeps why, for the next start to tell.
+func (r *record) fail(why string) {
+	r.LastError = records.Bounded(why)
+	r.save()
 }
 
 func (r *record) setName(name string) {
@@ -151,9 +162,10 @@ func jittered(d time.Duration) time.Duration {
 // waitOutFailures makes an engine's crash loop ask GitHub less and less.
 func (l *Life) waitOutFailures() error {
 	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
-		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).
+		why := strings.ToValidUTF8(records.Bounded(cmp.Or(l.record.LastError, "it was killed")), "?")
+		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).Str("last", why).
 			Msg("earlier starts of this container failed: waiting before GitHub is asked again")
-		l.Trouble.Set(fmt.Sprintf("the last %d starts of this container failed: waiting %s before GitHub is asked again", l.record.Failures, wait.Round(time.Second)))
+		l.Trouble.Set(fmt.Sprintf("the last %d starts of this container failed: waiting %s before GitHub is asked again; the last one: %s", l.record.Failures, wait.Round(time.Second), why))
 		if err := sleep(l.ctx, wait); err != nil {
 			return err
 		}

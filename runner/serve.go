@@ -150,6 +150,10 @@ func (s *session) loop() {
 			s.kill("third signal")
 		case <-s.deadline.C:
 			if s.phase == draining {
+				if s.busy {
+					s.Log.Warn().Str("job", s.job).Dur("drained", s.plan.cancelAt).Stringer("RUNNER_STOP_GRACE", s.StopGrace).
+						Msg("the time to drain is over, and the job is cancelled: what the engine gives, and RUNNER_STOP_GRACE with it, is to be longer than the longest job")
+				}
 				s.interrupt("the time to drain is over")
 			} else {
 				s.kill("the time to cancel is over")

@@ -74,9 +74,9 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
 		OnReuse:  runner.Reuse(c.OnReuse),
-		StateDir: stateDir(c.Home, log),
-		Hook:     libFile("job-started.sh"),
-		Environ:  call.Environ, Ours: config.IsOurs,
+		StateDir: stateDir(c.Home, log), Mask: masker.Mask,
+		Hook:    libFile("job-started.sh"),
+		Environ: call.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}

@@ -100,8 +100,9 @@ type Machine struct {
 	Arch     string // as runtime.GOARCH
 	UID      int    // whose files are read, and, unless it is 0, whose jobs run
 	ReadFile func(path string) ([]byte, os.FileInfo, error)
-	Random   func() string // eight characters for RUNNER_NAME_SUFFIX=random
-	Monitor  bool          // the command monitor asks: MONITOR_GITHUB_TOKEN goes before all other credentials
+	Random   func() string          // eight characters for RUNNER_NAME_SUFFIX=random
+	Sudo     func(user string) bool // whether a user may become root without a password
+	Monitor  bool                   // the command monitor asks: MONITOR_GITHUB_TOKEN goes before all other credentials
 }
 
 // ThisMachine returns the one that we run on.
@@ -112,6 +113,7 @@ func ThisMachine() Machine {
 		Arch:     runtime.GOARCH,
 		UID:      os.Getuid(),
 		ReadFile: readSecretFile,
+		Sudo:     maySudo,
 		Random: func() string {
 			b := make([]byte, 4)
 			_, _ = rand.Read(b) // never fails (crypto/rand)

@@ -17,6 +17,7 @@ import (
 func machine() config.Machine {
 	m := config.ThisMachine()
 	m.Hostname, m.Arch, m.UID, m.Random = "3f2a9c", "amd64", 0, func() string { return "0badcafe" }
+	m.Sudo = func(string) bool { return false }
 	return m
 }
 

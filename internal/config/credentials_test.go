@@ -119,6 +119,14 @@ func TestEveryWayToGiveCredentials(t *testing.T) {
 	if c, err := config.Parse([]string{"GITHUB_TOKEN_FILE=" + inFile("abc"), organization}, asRunner); err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "jobs run as the user that reads") {
 		t.Errorf("a file that jobs can read: %v, %v", c.Warnings, err)
 	}
+	withSudo := machine()
+	withSudo.Sudo = func(user string) bool { return user == "runner" }
+	if c, err := config.Parse([]string{"GITHUB_TOKEN_FILE=" + inFile("abc"), organization}, withSudo); err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "become root by sudo") {
+		t.Errorf("of a user with sudo: %v, %v", c.Warnings, err)
+	}
+	if c, err := config.Parse([]string{token, organization}, withSudo); err != nil || len(c.Warnings) != 0 {
+		t.Errorf("of a variable: %v, %v", c.Warnings, err)
+	}
 }
 
 // Whatever is given, no message has anything of a credential: a mark is put at

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 )
 
@@ -42,6 +43,17 @@ func readSecretFile(path string) ([]byte, os.FileInfo, error) {
 	return data, info, err
 }
 
+// maySudo asks sudo, as root. A user that is root needs none.
+func maySudo(user string) bool {
+	if user == "root" {
+		return true
+	}
+	list := exec.Command("sudo", "-n", "-l", "-U", user)
+	list.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	out, err := list.Output()
+	return err == nil && strings.Contains(string(out), "NOPASSWD:")
+}
+
 // given reads a credential's variable or the file that its _FILE twin names. It
 // returns the text, "" after a problem, and the variable to blame for it.
 func (p *parser) given(variable, value, file string) (text, from string) {
@@ -68,6 +80,8 @@ func (p *parser) given(variable, value, file string) (text, from string) {
 	case info == nil:
 	case p.machine.UID != 0:
 		p.warn("%s: jobs run as the user that reads %s, uid %d, so they can read it too: start the container as root, with the file readable for root alone, and jobs run as RUNNER_USER", from, quote(file), p.machine.UID)
+	case p.machine.Sudo != nil && p.machine.Sudo(p.raw.User):
+		p.warn("%s: jobs run as %s, who may become root by sudo and read %s: build the image with --build-arg SUDO=false, or give the secret as a variable and start the container as its own user", from, quote(p.raw.User), quote(file))
 	case info.Mode().Perm()&0o004 != 0:
 		p.warn("%s: every user of this container can read %s, jobs included: give it the mode 0400", from, quote(file))
 	}

@@ -266,7 +266,7 @@ func TestHostileJob(t *testing.T) {
 		{"token with JIT", image, true, false, []string{"-e", "RUNNER_REGISTRATION=jit"}},
 		{"App", image, true, false, []string{"-e", "GITHUB_TOKEN=", "-e", "GITHUB_APP_ID=" + app, "-e", "GITHUB_APP_PRIVATE_KEY=" + key}},
 		// Root's file and root's processes are out of reach for a job without sudo.
-		{"file, as root", image, false, false, []string{"--user", "root", "-v", file + ":/run/secrets/token:ro", "-e", "GITHUB_TOKEN_FILE=/run/secrets/token"}},
+		{"file, as root", sudolessImage, false, false, []string{"--user", "root", "-v", file + ":/run/secrets/token:ro", "-e", "GITHUB_TOKEN_FILE=/run/secrets/token"}},
 		{"weakened", weakImage, true, true, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -281,6 +281,8 @@ func TestHostileJob(t *testing.T) {
 			script := "hostile 10 " + secrets
 			if row.sudo {
 				script += "; sudo -n hostile 3 " + secrets
+			} else {
+				script += "; if sudo -n cat /run/secrets/token; then echo FOUND by sudo; fi"
 			}
 			job := o.enqueue("coach", script)
 			o.running(job)

@@ -21,11 +21,12 @@ import (
 )
 
 const (
-	patience  = 90 * time.Second
-	goodToken = "ghp_a-good-token-of-a-container"
-	image     = "org-runner-test"
-	weakImage = "org-runner-test-weak"
-	root      = "../.."
+	patience      = 90 * time.Second
+	goodToken     = "ghp_a-good-token-of-a-container"
+	image         = "org-runner-test"
+	weakImage     = "org-runner-test-weak"
+	sudolessImage = "org-runner-test-sudoless"
+	root          = "../.."
 )
 
 var (

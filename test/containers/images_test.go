@@ -158,10 +158,14 @@ USER runner
 `)
 }
 
-// makeProduct builds our image, from the Dockerfile as it is.
+// makeProduct builds our image, from the Dockerfile as it is, with sudo and without.
 func makeProduct(string) error {
-	return dockerBuild("-t", image, "--build-arg", "VERSION=test", "--build-arg", "RUNNER_VERSION="+runnerVersion,
-		"--build-arg", "RUNNER_IMAGE="+runnerName, "--build-arg", "GO_IMAGE="+goImage, root)
+	args := []string{"--build-arg", "VERSION=test", "--build-arg", "RUNNER_VERSION=" + runnerVersion,
+		"--build-arg", "RUNNER_IMAGE=" + runnerName, "--build-arg", "GO_IMAGE=" + goImage}
+	if err := dockerBuild(append(args, "-t", image, root)...); err != nil {
+		return err
+	}
+	return dockerBuild(append(args, "-t", sudolessImage, "--build-arg", "SUDO=false", root)...)
 }
 
 // makeWeak is the negative control: the same image with a binary that everybody

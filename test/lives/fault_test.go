@@ -188,6 +188,9 @@ func TestCrashLoopAsksLessAndLess(t *testing.T) {
 	}
 	l := w.start()
 	w.poll("the wait", func() bool { return strings.Contains(l.out.String(), "waiting before GitHub is asked again") })
+	if _, status := w.command("status"); !strings.Contains(status, "starts of this container failed") || !strings.Contains(status, "401 Bad credentials") {
+		t.Errorf("status does not say why:\n%s", status)
+	}
 	if got := w.Count("registration-token"); got != 2 {
 		t.Errorf("GitHub was asked %d times by three starts", got)
 	}
