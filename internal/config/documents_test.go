@@ -30,7 +30,8 @@ func TestEnvExampleIsTheTable(t *testing.T) {
 	for _, v := range config.Variables() {
 		want = append(want, v.Description, v.Name+"="+v.Default)
 	}
-	lines := strings.Split(strings.TrimSpace(read(t, ".env.example")), "\n")
+	table, compose, _ := strings.Cut(read(t, ".env.example"), "\n\n")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
 	for _, line := range lines[3:] {
 		got = append(got, strings.TrimPrefix(strings.TrimPrefix(line, "#"), " "))
 	}
@@ -41,6 +42,13 @@ func TestEnvExampleIsTheTable(t *testing.T) {
 			}
 		}
 		t.Errorf("%d lines, want %d", len(got), len(want))
+	}
+	// What is Compose's own has the default that it has there.
+	for _, match := range regexp.MustCompile(`(?m)^#([A-Z_]+)=(.*)$`).FindAllStringSubmatch(compose, -1) {
+		if use := "${" + match[1] + ":-" + match[2] + "}"; !strings.Contains(read(t, "docker-compose.yml"), use) {
+			t.Errorf("docker-compose.yml has no %s", use)
+		}
+		lines = append(lines, match[0])
 	}
 	// With all defaults written out and a token it parses to the same thing.
 	environ := []string{}
