@@ -18,7 +18,8 @@ import (
 )
 
 const rollbackHelp = `Puts the repository-level .env back from .env.repository-backup, and keeps the
-organization's as .env.organization. Nothing else is changed: the next
+organization's as .env.organization. What another image's .env said comes back in
+our words; the backup stays as it is. Nothing else is changed: the next
 docker compose up starts with it.
 
   org-runner rollback --check
@@ -28,8 +29,9 @@ docker compose up starts with it.
   --directory DIR   where .env is; default: here`
 
 const migrateHelp = `Makes the organization's .env out of the repository-level one, which it keeps as
-.env.repository-backup: GITHUB_REPOSITORY is taken out, GITHUB_ORGANIZATION put
-in, all else stays. org-runner rollback is the way back.
+.env.repository-backup, byte for byte: GITHUB_REPOSITORY is taken out,
+GITHUB_ORGANIZATION put in, another image's variables become ours, all else
+stays. org-runner rollback is the way back.
 
   org-runner migrate --organization acme --check
   org-runner migrate --organization acme && docker compose up -d --force-recreate
@@ -83,6 +85,23 @@ func (c *changeover) read(name, missing string) (envFileIn, error) {
 	return envFileIn{file, data}, nil
 }
 
+// inOurWords is the file without another image's words.
+func (f envFileIn) inOurWords() *dotenv.File {
+	ours, _ := dotenv.Parse(f.data) // it has been parsed before
+	translate(ours)
+	return ours
+}
+
+// comesFrom tells whether the file is what a backup holds, or what rollback makes
+// of that.
+func (f envFileIn) comesFrom(backup []byte) bool {
+	if bytes.Equal(f.data, backup) {
+		return true
+	}
+	_, err := dotenv.Parse(backup)
+	return err == nil && bytes.Equal(f.data, envFileIn{data: backup}.inOurWords().Bytes())
+}
+
 // validate holds a file against the parser that every start uses, without this
 // shell's variables.
 func (c *changeover) validate(what string, file *dotenv.File) error {
@@ -114,10 +133,11 @@ func rollback(call Invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := c.validate(repositoryCopy, backup.File); err != nil {
+	next := backup.inOurWords()
+	if err := c.validate(repositoryCopy, next); err != nil {
 		return err
 	}
-	repository, _ := backup.Get("GITHUB_REPOSITORY")
+	repository, _ := next.Get("GITHUB_REPOSITORY")
 	if repository == "" {
 		return fmt.Errorf("%w: %s is not of a repository: it sets no GITHUB_REPOSITORY; nothing was changed", register.ErrConfiguration, c.path(repositoryCopy))
 	}
@@ -125,7 +145,7 @@ func rollback(call Invocation) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %w: make it readable; nothing was changed", register.ErrConfiguration, err)
 	}
-	if bytes.Equal(now, backup.data) {
+	if bytes.Equal(now, next.Bytes()) {
 		fmt.Fprintf(call.Stdout, "%s is the repository-level one already (%s)\n", c.path(current), repository)
 		return nil
 	}
@@ -140,7 +160,7 @@ func rollback(call Invocation) error {
 	} else if len(now) > 0 {
 		return fmt.Errorf("%w: %s is no organization's (it sets no GITHUB_ORGANIZATION) and not the backup either: it would be lost. Move it away, then try again; nothing was changed", register.ErrConfiguration, c.path(current))
 	}
-	return c.carryOut(append(steps, step{current, backup.data}), old, backup.File, "back to the repository "+repository)
+	return c.carryOut(append(steps, step{current, next.Bytes()}), old, next, "back to the repository "+repository)
 }
 
 // migrate goes forward to the organization's runners.
@@ -165,36 +185,26 @@ func migrate(call Invocation) error {
 		fmt.Fprintf(call.Stdout, "%s is the organization's already (%s)\n", c.path(current), name)
 		return nil
 	}
-	next, err := dotenv.Parse(now.data)
-	if err != nil {
-		return err
-	}
-	translate(next)
-	if repository, _ := next.Get("GITHUB_REPOSITORY"); repository == "" {
+	before, next := now.inOurWords(), now.inOurWords()
+	if repository, _ := before.Get("GITHUB_REPOSITORY"); repository == "" {
 		return fmt.Errorf("%w: %s sets no GITHUB_REPOSITORY, so there is nothing to migrate: set GITHUB_ORGANIZATION=%s in it; nothing was changed", register.ErrConfiguration, c.path(current), *organization)
-	}
-	before, err := dotenv.Parse(next.Bytes())
-	if err != nil {
-		return err
 	}
 	next.Unset("GITHUB_REPOSITORY")
 	next.Set("GITHUB_ORGANIZATION", *organization)
 	if err := c.validate("the organization's "+current, next); err != nil {
 		return err
 	}
-	// What goes back must be good too, or it is no way back. It is kept in our own
-	// words when it was in another image's.
+	// What goes back must be good too, or it is no way back.
 	if err := c.validate(current, before); err != nil {
 		return err
 	}
-	backup := before.Bytes()
 	var steps []step
 	switch kept, err := os.ReadFile(c.path(repositoryCopy)); {
 	case errors.Is(err, fs.ErrNotExist):
-		steps = append(steps, step{repositoryCopy, backup})
+		steps = append(steps, step{repositoryCopy, now.data})
 	case err != nil:
 		return fmt.Errorf("%w: %w: make it readable; nothing was changed", register.ErrConfiguration, err)
-	case !bytes.Equal(kept, backup):
+	case !now.comesFrom(kept):
 		return fmt.Errorf("%w: %s exists and holds something else: move it away, then try again; nothing was changed", register.ErrConfiguration, c.path(repositoryCopy))
 	}
 	return c.carryOut(append(steps, step{current, next.Bytes()}), now.File, next, "forward to the organization "+*organization)
@@ -251,7 +261,11 @@ func (c *changeover) carryOut(steps []step, old, next *dotenv.File, where string
 				return fmt.Errorf("%w: %w: make room or the folder writable, then try again: what was not written is as it was", register.ErrConfiguration, err)
 			}
 		}
-		fmt.Fprintf(c.call.Stdout, "%s %s\n", c.path(s.name), verb)
+		copied := ""
+		if s.name != current {
+			copied = ", an exact copy of " + c.path(current)
+		}
+		fmt.Fprintf(c.call.Stdout, "%s %s%s\n", c.path(s.name), verb, copied)
 	}
 	if c.check {
 		fmt.Fprintln(c.call.Stdout, "nothing was changed; without --check it goes "+where)
