@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -278,7 +279,8 @@ func (c *changeover) carryOut(steps []step, old, next *dotenv.File, where string
 // placeholder stands for what may not be shown, or is not here.
 const placeholder = "****"
 
-// difference shows what changes, variable by variable; secrets never.
+// difference shows what changes, variable by variable, and what stays without
+// effect; secrets never.
 func difference(w io.Writer, old, next *dotenv.File) {
 	secret := map[string]bool{}
 	for _, v := range config.Variables() {
@@ -286,8 +288,10 @@ func difference(w io.Writer, old, next *dotenv.File) {
 	}
 	show := func(sign, variable string) {
 		name, value, _ := strings.Cut(variable, "=")
-		// A name that is not ours may hold another image's token.
-		if value != "" && (secret[name] || !config.IsOurs(name)) {
+		// A name that is not ours may hold another image's token, unless it is only
+		// another name of what is no secret.
+		known := cmp.Or(translated[name], name)
+		if value != "" && (secret[known] || !config.IsOurs(known)) {
 			value = placeholder
 		}
 		fmt.Fprintf(w, "%s %s=%s\n", sign, name, printable(value))
@@ -301,6 +305,11 @@ func difference(w io.Writer, old, next *dotenv.File) {
 	for _, v := range after {
 		if !slices.Contains(before, v) {
 			show("+", v)
+		}
+	}
+	for _, v := range after {
+		if name, value, _ := strings.Cut(v, "="); value != "" && config.Hint(name) != "" {
+			fmt.Fprintf(w, "warn  %s\n", config.Hint(name))
 		}
 	}
 }

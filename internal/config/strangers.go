@@ -9,6 +9,10 @@ import (
 // stranger is a variable that is set and was probably meant to be ours.
 type stranger struct{ name, remedy string }
 
+func (s stranger) String() string {
+	return s.name + " is not a variable of org-runner: " + s.remedy
+}
+
 // elsewhere are the names that other images give to what is ours.
 var elsewhere = map[string]string{
 	"ACCESS_TOKEN":                         "set GITHUB_TOKEN instead" + exposed,
@@ -74,10 +78,20 @@ var official = []string{
 func (p *parser) findStrangers() {
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		if remedy := meant(name); remedy != "" {
-			p.strangers = append(p.strangers, stranger{name, remedy})
-			p.warn("%s is not a variable of org-runner: %s", name, remedy)
+			s := stranger{name, remedy}
+			p.strangers = append(p.strangers, s)
+			p.warn("%s", s)
 		}
 	}
+}
+
+// Hint says what to do about a variable that is probably meant to be ours, as the
+// warnings of Parse do; "" if it is not.
+func Hint(name string) string {
+	if remedy := meant(name); remedy != "" {
+		return stranger{name, remedy}.String()
+	}
+	return ""
 }
 
 // meant says what to do about a variable that is probably meant to be ours, ""
