@@ -23,6 +23,9 @@ var (
 	ErrBarred error = &special{ErrCredentials.Error(), ErrCredentials}
 	// ErrHidden is the target itself, which does not exist or cannot be seen: a 404.
 	ErrHidden error = &special{ErrConfiguration.Error(), ErrConfiguration}
+	// ErrAbsent is the target where it is known that no permission would show it: no
+	// organization has the name, or GitHub does not even show that the repository is there.
+	ErrAbsent error = &special{ErrConfiguration.Error(), ErrHidden}
 
 	errBusy     = errors.New("GitHub says it is running a job") // 422 of a DELETE
 	errLimited  = &special{"GitHub limits the calls", ErrUnreachable}

@@ -28,7 +28,7 @@ func (c *Client) refusal(ctx context.Context, method, path string, a *answer) er
 			e.Kind, e.Remedy = ErrCredentials, c.forbidden(method, path, a)
 		}
 	case a.status == http.StatusNotFound && c.isScopes(path):
-		e.Kind, e.Remedy = ErrHidden, c.notFound(ctx, a)
+		e.Kind, e.Remedy = c.notFound(ctx, path, a)
 	case a.status == http.StatusNotFound:
 		e.Kind = ErrNotFound
 	case a.status == http.StatusConflict:
@@ -166,23 +166,27 @@ func (c *Client) scopes(a *answer) string {
 
 // notFound explains the 404 of a scope: GitHub says it both for what does not
 // exist and for what the credentials may not see.
-func (c *Client) notFound(ctx context.Context, a *answer) string {
+func (c *Client) notFound(ctx context.Context, path string, a *answer) (kind error, remedy string) {
 	name := c.options.Scope.name
 	switch c.options.Scope.kind {
 	case "repository":
-		return fmt.Sprintf("there is no repository %s, or the credentials cannot see it: check GITHUB_REPOSITORY (owner/name), and that the token covers it; needed is %s", name, c.need()+c.scopes(a))
+		kind = ErrHidden
+		if path == c.options.Scope.path() {
+			kind = ErrAbsent
+		}
+		return kind, fmt.Sprintf("there is no repository %s, or the credentials cannot see it: check GITHUB_REPOSITORY (owner/name), and that the token covers it; needed is %s", name, c.need()+c.scopes(a))
 	case "enterprise":
-		return fmt.Sprintf("there is no enterprise %s, or the credentials cannot see it: check GITHUB_ENTERPRISE (the slug, as in github.com/enterprises/SLUG); needed is %s", name, c.need()+c.scopes(a))
+		return ErrHidden, fmt.Sprintf("there is no enterprise %s, or the credentials cannot see it: check GITHUB_ENTERPRISE (the slug, as in github.com/enterprises/SLUG); needed is %s", name, c.need()+c.scopes(a))
 	}
 	switch c.accountType(ctx, name) {
 	case "User":
-		return fmt.Sprintf("%s is a personal account, which cannot have organization runners: remove GITHUB_ORGANIZATION and set GITHUB_REPOSITORY=%s/REPOSITORY, or create an organization", name, name)
+		return ErrAbsent, fmt.Sprintf("%s is a personal account, which cannot have organization runners: remove GITHUB_ORGANIZATION and set GITHUB_REPOSITORY=%s/REPOSITORY, or create an organization", name, name)
 	case "Organization":
-		return fmt.Sprintf("the organization %s exists, but the credentials may not manage its runners: needed is %s, of one who owns the organization%s", name, c.need(), c.scopes(a))
+		return ErrHidden, fmt.Sprintf("the organization %s exists, but the credentials may not manage its runners: needed is %s, of one who owns the organization%s", name, c.need(), c.scopes(a))
 	case "none":
-		return fmt.Sprintf("there is no organization %s: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME", name)
+		return ErrAbsent, fmt.Sprintf("there is no organization %s: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME", name)
 	}
-	return fmt.Sprintf("there is no organization %s, or the credentials cannot see it: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME; needed is %s", name, c.need()+c.scopes(a))
+	return ErrHidden, fmt.Sprintf("there is no organization %s, or the credentials cannot see it: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME; needed is %s", name, c.need()+c.scopes(a))
 }
 
 // accountType asks GitHub what a name is: User, Organization or none; "" when it

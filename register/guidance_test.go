@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -107,6 +108,42 @@ func TestGuidance(t *testing.T) {
 				if took := time.Since(began); took > 5*time.Second {
 					t.Errorf("it took %s", took)
 				}
+			})
+		})
+	}
+}
+
+// A target that is not there is told from one that is kept from these credentials.
+func TestAbsent(t *testing.T) {
+	runners := func(c *register.Client, ctx context.Context) error {
+		_, err := c.RunnersPage(ctx, "")
+		return err
+	}
+	repository := func(c *register.Client, ctx context.Context) error {
+		_, err := c.Repository(ctx, "acme/coach")
+		return err
+	}
+	missing := reply{status: 404, body: `{"message":"Not Found"}`}
+	for _, row := range []struct {
+		name    string
+		scope   register.Scope
+		ask     func(*register.Client, context.Context) error
+		account reply
+		absent  bool
+	}{
+		{"no organization", register.Organization("acme"), runners, missing, true},
+		{"a person", register.Organization("acme"), runners, reply{status: 200, body: `{"type":"User"}`}, true},
+		{"an organization", register.Organization("acme"), runners, reply{status: 200, body: `{"type":"Organization"}`}, false},
+		{"nobody knows", register.Organization("acme"), runners, reply{status: 503}, false},
+		{"a repository", register.Repository("acme/coach"), repository, missing, true},
+		{"a repository's runners", register.Repository("acme/coach"), runners, missing, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				github := &script{replies: map[string][]reply{"GET /users/acme": {row.account}}} // all else is 404
+				err := row.ask(client(t, github, scoped(row.scope)), within(t, time.Minute))
+				equal(t, "hidden", errors.Is(err, register.ErrHidden), true)
+				equal(t, "absent", errors.Is(err, register.ErrAbsent), row.absent)
 			})
 		})
 	}

@@ -24,7 +24,8 @@ const (
 
 // settle takes the end of a call in. What fails for all makes a pause for all,
 // what fails for one repository only for that. Answers that withhold something
-// make none; when there is nothing but those, what is shown is old all the same.
+// make none; when there is nothing but those, what is shown is old all the same. That
+// there is no such target is told at once.
 func (m *Monitor) settle(ctx context.Context, t task, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -46,6 +47,14 @@ func (m *Monitor) settle(ctx context.Context, t task, err error) {
 		m.failing, m.failingSince = err, now
 	}
 	switch {
+	case errors.Is(err, register.ErrAbsent):
+		if !errors.Is(m.failing, register.ErrAbsent) {
+			m.failing = err
+		}
+		// Of what is not there everything is asked in vain, unless something was told.
+		if err = m.failing; now.Sub(m.lastSuccess) > staleAfter {
+			m.pause = now.Add(deniedWait)
+		}
 	case mayNot(err):
 		if err = m.failing; now.Sub(m.failingSince) <= staleAfter {
 			return
@@ -129,6 +138,9 @@ func isOfOne(err error) bool {
 
 // deny notes that something cannot be seen, if that is what an error says.
 func (m *Monitor) deny(key string, u Unknown, err error) error {
+	if errors.Is(err, register.ErrAbsent) {
+		u.Permission = "access to " + m.options.Name + ", or its name corrected"
+	}
 	if mayNot(err) {
 		m.change(func() { m.denied[key] = u })
 	}

@@ -3,10 +3,14 @@ package monitor
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -56,6 +60,7 @@ func TestNothingButRefusals(t *testing.T) {
 		{"no permission", &register.Error{Status: 403, Kind: register.ErrCredentials, Message: "Resource not accessible", Remedy: "give it"}, 1000},
 		{"not found", &register.Error{Status: 404, Kind: register.ErrNotFound, Message: "Not Found", Remedy: "give it"}, 1000},
 		{"not to be seen", &register.Error{Status: 404, Kind: register.ErrHidden, Message: "Not Found", Remedy: "give it"}, 1000},
+		{"not there", &register.Error{Status: 404, Kind: register.ErrAbsent, Message: "Not Found", Remedy: "give it"}, 12},
 		{"not let in", &register.Error{Status: 403, Kind: register.ErrBarred, Message: "SAML", Remedy: "give it"}, 20},
 		{"a proxy", &register.Error{Status: 403, Kind: register.ErrConfiguration, Message: "Forbidden", Remedy: "give it"}, 20},
 	} {
@@ -77,6 +82,49 @@ func TestNothingButRefusals(t *testing.T) {
 			pass(t, m, c, 15*time.Minute)
 			if o := m.Overview(); o.StaleSince != nil || o.Problems[0].Now || len(o.Unknown) != 0 {
 				t.Errorf("after it: stale since %v, unknown %v, problems %+v", o.StaleSince, o.Unknown, o.Problems)
+			}
+		})
+	}
+}
+
+// A target that GitHub has not got is told at once and with what to do, and seldom
+// asked for.
+func TestNoSuchTarget(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		kind   Kind
+		scope  register.Scope
+		make   func(*world)
+		remedy string
+	}{
+		{"acmee", OfOrganization, register.Organization("acmee"), func(w *world) { w.AddOrganization("acmee") }, "there is no organization acmee: check the spelling of GITHUB_ORGANIZATION"},
+		{"acme/coachh", OfRepository, register.Repository("acme/coachh"), func(w *world) { w.AddRepository("acme/coachh") }, "there is no repository acme/coachh, or the credentials cannot see it"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log strings.Builder
+			w := newWorld(t, func(o *Options) {
+				o.Kind, o.Name, o.Log = test.kind, test.name, zerolog.New(&log)
+			}, func(o *Options) { o.GitHub = clientOf(o, test.scope) })
+			w.AddToken(githubtest.Token{Value: token})
+			w.pass(30 * time.Second)
+			o := w.m.Overview()
+			if len(o.Problems) != 1 || !o.Problems[0].Now || !strings.Contains(o.Problems[0].Remedy, test.remedy) || o.StaleSince == nil {
+				t.Fatalf("stale since %v, problems %+v", o.StaleSince, o.Problems)
+			}
+			if !slices.ContainsFunc(o.Unknown, func(u Unknown) bool { return u.Permission == "access to "+test.name+", or its name corrected" }) {
+				t.Errorf("unknown is %+v", o.Unknown)
+			}
+			w.pass(time.Hour - time.Minute)
+			if o := w.m.Overview(); len(o.Problems) != 1 || strings.Count(log.String(), test.remedy) != 1 || !strings.Contains(log.String(), `"level":"warn"`) {
+				t.Errorf("problems %+v, log %s", o.Problems, log.String())
+			}
+			if n := len(w.Calls("get-account")); n > 6 || len(w.Calls("")) > 20 {
+				t.Errorf("in an hour it was asked %d times whose name it is, and %d calls were made", n, len(w.Calls("")))
+			}
+			test.make(w)
+			w.pass(11 * time.Minute)
+			if o := w.m.Overview(); o.StaleSince != nil || o.Problems[0].Now || o.Runners == nil || len(o.Unknown) > 0 {
+				t.Errorf("once it is there: stale since %v, unknown %v, problems %+v", o.StaleSince, o.Unknown, o.Problems)
 			}
 		})
 	}

@@ -59,16 +59,12 @@ func (w *world) start(change ...func(*Options)) {
 			w.t.Error(err)
 		}
 	}
-	api, err := url.Parse(w.URL() + "/api/v3")
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	var err error
 	transport := newTransport(register.NewTransport(), newMeter(1000, w.clock.now))
 	o := Options{
 		Transport: transport, Name: "acme", ServerURL: w.URL(), Version: "1.2.3", Data: w.data, Log: zerolog.New(io.Discard), Now: w.clock.now,
-		GitHub: register.New(register.Options{API: api, Scope: register.Organization("acme"), Credentials: register.Token(secret.New(token)),
-			UserAgent: "org-runner/test", Log: zerolog.New(io.Discard), Transport: transport}),
 	}
+	o.GitHub = clientOf(&o, register.Organization("acme"))
 	for _, f := range change {
 		f(&o)
 	}
@@ -76,6 +72,13 @@ func (w *world) start(change ...func(*Options)) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { w.m.Close() })
+}
+
+// clientOf makes the client of a monitor's options.
+func clientOf(o *Options, scope register.Scope) *register.Client {
+	api, _ := url.Parse(o.ServerURL + "/api/v3") // it is the fake's
+	return register.New(register.Options{API: api, Scope: scope, Credentials: register.Token(secret.New(token)),
+		UserAgent: "org-runner/test", Log: zerolog.New(io.Discard), Transport: o.Transport})
 }
 
 // pass lets so much time pass; a call takes a tenth of a second of it.
