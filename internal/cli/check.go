@@ -219,6 +219,7 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 		for _, p := range problems {
 			findings = append(findings, fail(onVariables, p.Variable+" "+p.Cause, p.Remedy))
 		}
+		findings = append(findings, call.otherwise...)
 		return append(findings, notChecked("the variables have to be right first", allChecks[1:]...)...)
 	}
 	if err != nil {
@@ -228,6 +229,7 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 	for _, warning := range c.Warnings {
 		findings = append(findings, warn(onVariables, warning, ""))
 	}
+	findings = append(findings, call.otherwise...)
 	findings = append(findings, checkLabels(c))
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },

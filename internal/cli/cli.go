@@ -37,6 +37,8 @@ type Invocation struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Build          Build
+
+	otherwise []finding // what --env-file and the shell say differently
 }
 
 // command is one of the program's commands.
