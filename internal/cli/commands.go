@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"flag"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -13,7 +14,7 @@ import (
 func commands() []command {
 	return []command{
 		{name: "run", summary: "the life of one runner (also without a command)", run: runLife,
-			help: "Registers a runner, runs it until its work is done or a signal comes, and takes it\noff GitHub. A first SIGTERM or SIGINT drains, a second one cancels the job, a third\none kills it.\n\n  docker run --rm --env-file .env org-runner"},
+			help: "Registers a runner, runs it until its work is done or a signal comes, and takes it\noff GitHub. A first SIGTERM or SIGINT drains, a second one cancels the job, a third\none kills it.\n\n  docker run --rm --env-file .env org-runner\n\nIt has no options: it is configured by environment variables."},
 		{name: "check", summary: "is everything right, and if not, what to do", run: check, help: checkHelp},
 		{name: "status", summary: "this container's runner", run: status, help: statusHelp},
 		{name: "org-status", summary: "all runners of the organization", run: orgStatus, help: orgStatusHelp},
@@ -23,7 +24,7 @@ func commands() []command {
 		{name: "rollback", summary: "back to the repository's", run: rollback, help: rollbackHelp},
 		{name: "healthcheck", summary: "for HEALTHCHECK: 0 healthy, 1 not", run: healthcheck, help: healthcheckHelp},
 		{name: "hook", hidden: true, run: hook},
-		{name: "version", summary: "the build's facts", run: version},
+		{name: "version", summary: "the build's facts", run: version, help: "  org-runner version"},
 		{name: "help", summary: "this, or: help COMMAND", run: help},
 	}
 }
@@ -51,6 +52,9 @@ func help(call Invocation) error {
 }
 
 func version(call Invocation) error {
+	if err := parseFlags(call, flag.NewFlagSet("version", flag.ContinueOnError), 0); err != nil {
+		return err
+	}
 	commit := call.Build.Commit
 	if info, ok := debug.ReadBuildInfo(); ok && commit == "unknown" {
 		for _, setting := range info.Settings {

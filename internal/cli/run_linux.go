@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"flag"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,8 +17,8 @@ import (
 
 // runLife is the command run: one life of one runner.
 func runLife(call Invocation) error {
-	if len(call.Args) > 0 {
-		return fmt.Errorf("%w: org-runner run takes no arguments: it is configured by environment variables", errUsage)
+	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
+		return err
 	}
 	// From the first moment: a signal that comes while the configuration is read
 	// must find somebody who answers it.

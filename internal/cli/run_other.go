@@ -2,9 +2,15 @@
 
 package cli
 
-import "errors"
+import (
+	"errors"
+	"flag"
+)
 
 // runLife needs what only Linux has: the official runner's image, PID 1, /proc.
-func runLife(Invocation) error {
+func runLife(call Invocation) error {
+	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
+		return err
+	}
 	return errors.New("a runner's life needs Linux: run the image (docker compose up)")
 }
