@@ -65,7 +65,10 @@ func runMonitor(call Invocation) error {
 	if err := parseFlags(call, set, 0); err != nil {
 		return err
 	}
+	_, port, err := net.SplitHostPort(*listen)
 	switch {
+	case err != nil || port == "":
+		return fmt.Errorf("%w: --listen %q is no address with a port: write it as in 127.0.0.1:9300 or :9300", errUsage, *listen)
 	case *calls < fewestCalls || *calls > mostCalls:
 		return fmt.Errorf("%w: --calls-per-hour %d: give %d to %d; GitHub gives credentials 5000 or more, which the fleet needs as well", errUsage, *calls, fewestCalls, mostCalls)
 	case *cores < 1 || *cores > mostHostedCore:
