@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/internal/dotenv"
@@ -99,6 +100,19 @@ func replaces(inFile, name string) bool {
 		}
 		return in(name) && in(other)
 	})
+}
+
+// durationFlag defines an option that says what it wants of who gives it no
+// duration; flag's own does not.
+func durationFlag(set *flag.FlagSet, name string) *time.Duration {
+	var d time.Duration
+	set.Func(name, "", func(text string) (err error) {
+		if d, err = time.ParseDuration(text); err != nil {
+			err = fmt.Errorf("a duration is wanted, as in --%s 5s", name)
+		}
+		return err
+	})
+	return &d
 }
 
 // parseFlags parses a command's own options. What is wrong with them is a usage

@@ -116,7 +116,7 @@ type queueView struct {
 
 func orgStatus(call Invocation) error {
 	set := flag.NewFlagSet("org-status", flag.ContinueOnError)
-	all, asJSON, watch := set.Bool("all", false, ""), set.Bool("json", false, ""), set.Duration("watch", 0, "")
+	all, asJSON, watch := set.Bool("all", false, ""), set.Bool("json", false, ""), durationFlag(set, "watch")
 	if err := parseFlags(call, set, 0); err != nil {
 		return err
 	}
