@@ -28,7 +28,7 @@ func (c *Client) refusal(ctx context.Context, method, path string, a *answer) er
 			e.Kind, e.Remedy = ErrCredentials, c.forbidden(method, path, a)
 		}
 	case a.status == http.StatusNotFound && c.isScopes(path):
-		e.Kind, e.Remedy = c.notFound(ctx, path, a)
+		e.Remedy, e.Kind = c.notFound(ctx, path, a)
 	case a.status == http.StatusNotFound:
 		e.Kind = ErrNotFound
 	case a.status == http.StatusConflict:
@@ -166,7 +166,7 @@ func (c *Client) scopes(a *answer) string {
 
 // notFound explains the 404 of a scope: GitHub says it both for what does not
 // exist and for what the credentials may not see.
-func (c *Client) notFound(ctx context.Context, path string, a *answer) (kind error, remedy string) {
+func (c *Client) notFound(ctx context.Context, path string, a *answer) (remedy string, kind error) {
 	name := c.options.Scope.name
 	switch c.options.Scope.kind {
 	case "repository":
@@ -174,19 +174,19 @@ func (c *Client) notFound(ctx context.Context, path string, a *answer) (kind err
 		if path == c.options.Scope.path() {
 			kind = ErrAbsent
 		}
-		return kind, fmt.Sprintf("there is no repository %s, or the credentials cannot see it: check GITHUB_REPOSITORY (owner/name), and that the token covers it; needed is %s", name, c.need()+c.scopes(a))
+		return fmt.Sprintf("there is no repository %s, or the credentials cannot see it: check GITHUB_REPOSITORY (owner/name), and that the token covers it; needed is %s", name, c.need()+c.scopes(a)), kind
 	case "enterprise":
-		return ErrHidden, fmt.Sprintf("there is no enterprise %s, or the credentials cannot see it: check GITHUB_ENTERPRISE (the slug, as in github.com/enterprises/SLUG); needed is %s", name, c.need()+c.scopes(a))
+		return fmt.Sprintf("there is no enterprise %s, or the credentials cannot see it: check GITHUB_ENTERPRISE (the slug, as in github.com/enterprises/SLUG); needed is %s", name, c.need()+c.scopes(a)), ErrHidden
 	}
 	switch c.accountType(ctx, name) {
 	case "User":
-		return ErrAbsent, fmt.Sprintf("%s is a personal account, which cannot have organization runners: remove GITHUB_ORGANIZATION and set GITHUB_REPOSITORY=%s/REPOSITORY, or create an organization", name, name)
+		return fmt.Sprintf("%s is a personal account, which cannot have organization runners: remove GITHUB_ORGANIZATION and set GITHUB_REPOSITORY=%s/REPOSITORY, or create an organization", name, name), ErrAbsent
 	case "Organization":
-		return ErrHidden, fmt.Sprintf("the organization %s exists, but the credentials may not manage its runners: needed is %s, of one who owns the organization%s", name, c.need(), c.scopes(a))
+		return fmt.Sprintf("the organization %s exists, but the credentials may not manage its runners: needed is %s, of one who owns the organization%s", name, c.need(), c.scopes(a)), ErrHidden
 	case "none":
-		return ErrAbsent, fmt.Sprintf("there is no organization %s: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME", name)
+		return fmt.Sprintf("there is no organization %s: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME", name), ErrAbsent
 	}
-	return ErrHidden, fmt.Sprintf("there is no organization %s, or the credentials cannot see it: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME; needed is %s", name, c.need()+c.scopes(a))
+	return fmt.Sprintf("there is no organization %s, or the credentials cannot see it: check the spelling of GITHUB_ORGANIZATION, as in github.com/NAME; needed is %s", name, c.need()+c.scopes(a)), ErrHidden
 }
 
 // accountType asks GitHub what a name is: User, Organization or none; "" when it
