@@ -51,8 +51,9 @@ func (m *Monitor) settle(ctx context.Context, t task, err error) {
 		if !errors.Is(m.failing, register.ErrAbsent) {
 			m.failing = err
 		}
-		// Of what is not there everything is asked in vain, unless something was told.
-		if err = m.failing; now.Sub(m.lastSuccess) > staleAfter {
+		// Of what is not there everything is asked in vain, unless something was told,
+		// or repositories are named, which may be somebody else's.
+		if err = m.failing; now.Sub(m.lastSuccess) > staleAfter && (m.options.Kind == OfRepository || m.listed()) {
 			m.pause = now.Add(deniedWait)
 		}
 	case mayNot(err):

@@ -130,6 +130,23 @@ func TestNoSuchTarget(t *testing.T) {
 	}
 }
 
+// Repositories that are named are looked at, whatever is wrong with the target.
+func TestNoSuchTargetBesideNamedRepositories(t *testing.T) {
+	absent := &register.Error{Kind: register.ErrAbsent, Remedy: "check its name"}
+	s := &stub{runnersErr: absent, fail: func(_ context.Context, call string) error {
+		if call == "groups" {
+			return absent
+		}
+		return nil
+	}}
+	m, c := newStubbed(t, s, func(o *Options) { o.Kind, o.Repositories = OfOrganization, []string{"acme/coach"} })
+	s.waiting(1, "acme/coach", c.t)
+	pass(t, m, c, 5*time.Minute)
+	if o := m.Overview(); o.Queue == nil || o.Queue.Total != 1 || o.Runners != nil {
+		t.Errorf("queue %+v, runners %+v", o.Queue, o.Runners)
+	}
+}
+
 // The wait that a limit asks for is kept between calls.
 func TestLimitsAreKept(t *testing.T) {
 	s := &stub{repositories: names(3, "acme/r%d")}

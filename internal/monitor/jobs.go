@@ -58,8 +58,9 @@ func (m *Monitor) readJobs(ctx context.Context, r *repository, l *liveRun) error
 			}
 		}
 	})
-	// Only the first page is compared, and there may be more.
-	if l.tags.keep(); len(jobs) > 100 {
+	// Only the first page is compared, and there may be more; and what had no room is
+	// to be told again.
+	if l.tags.keep(); len(jobs) > 100 || l.rest.some {
 		l.tags.forget()
 	}
 	return nil

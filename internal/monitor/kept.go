@@ -8,7 +8,7 @@ import (
 // What is kept of runs that have not ended: a flood of queued ones must not take
 // the memory that the rest needs.
 const (
-	mostLiveRuns = 20_000
+	mostLiveRuns = 20_000 // of all repositories; half of that of one
 	mostLiveJobs = 20_000 // of all runs; half of that of one repository
 )
 
@@ -59,8 +59,12 @@ func (m *Monitor) keep(repository string, l *liveRun, jobs []liveJob) {
 	}
 }
 
-// isFull tells whether no further run is taken in; the state is locked.
-func (m *Monitor) isFull() bool {
+// isFull tells whether no further run of a repository is taken in; the state is
+// locked.
+func (m *Monitor) isFull(of *repository) bool {
+	if len(of.live) >= mostLiveRuns/2 {
+		return true
+	}
 	runs := 0
 	for _, r := range m.repositories {
 		runs += len(r.live)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virtuoso902/org-runner/internal/githubtest"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -96,5 +97,44 @@ func TestNoRoomForRuns(t *testing.T) {
 	pass(t, m, c, time.Minute)
 	if o := m.Overview(); o.Queue.UnknownRepositories != 0 || o.Queue.Total != 1 || o.GitHub.UnreadRuns != 0 {
 		t.Errorf("queue %+v, %+v", o.Queue, o.GitHub)
+	}
+}
+
+// One repository has no more than half of the room.
+func TestNoRoomForRunsOfOne(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/flood"}}
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	flood := m.repositories["acme/flood"]
+	for id := range int64(mostLiveRuns / 2) {
+		flood.live[1000+id] = &liveRun{id: 1000 + id, read: true, due: c.t.Add(24 * time.Hour)}
+	}
+	s.waiting(1, "acme/coach", c.t)
+	s.waiting(2, "acme/flood", c.t)
+	pass(t, m, c, time.Minute)
+	if len(m.repositories["acme/coach"].live) != 1 || flood.live[2] != nil || !flood.left {
+		t.Errorf("acme/coach has %d, acme/flood %d", len(m.repositories["acme/coach"].live), len(flood.live))
+	}
+}
+
+// What had no room is told once there is some, also if nothing has changed at GitHub.
+func TestRoomForJobsAgain(t *testing.T) {
+	w := newWorld(t)
+	w.AddToken(githubtest.Token{Value: token})
+	w.AddRepository("acme/coach")
+	w.AddRepository("acme/flood")
+	w.AddRunner(githubtest.Runner{Scope: "acme", Name: "fleet-1", Online: true, Labels: []string{"self-hosted"}})
+	w.pass(time.Minute)
+	flood := &liveRun{id: 1000, read: true, due: w.clock.t.Add(24 * time.Hour), jobs: make([]liveJob, mostLiveJobs)}
+	w.m.repositories["acme/flood"].live[1000] = flood
+	w.AddJob(githubtest.Job{Repository: "acme/coach", Workflow: "CI", Name: "train", Status: "queued", Queued: w.clock.t, RunsOn: []string{"self-hosted", "gpu"}})
+	w.pass(2 * time.Minute)
+	if o := w.m.Overview(); o.Queue.UnknownRepositories == 0 {
+		t.Errorf("queue %+v", o.Queue)
+	}
+	delete(w.m.repositories["acme/flood"].live, 1000)
+	w.pass(5 * time.Minute)
+	if o := w.m.Overview(); o.Queue.UnknownRepositories != 0 || len(o.Queue.Jobs) != 1 || o.Queue.Jobs[0].Stuck == nil || !*o.Queue.Jobs[0].Stuck {
+		t.Errorf("queue %+v", o.Queue)
 	}
 }

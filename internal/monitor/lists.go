@@ -12,6 +12,7 @@ import (
 // repository is one that is looked at.
 type repository struct {
 	name    string
+	id      int64 // GitHub's; 0: not told yet
 	private *bool
 	named   time.Time // when it is asked for by itself; zero: it comes with the list
 	hidden  bool      // it is not known to be there
@@ -133,9 +134,21 @@ func (m *Monitor) takeRepositories(list []register.RepositoryInfo) {
 		found[info.FullName] = true
 		r := m.repositories[info.FullName]
 		if r == nil {
+			m.dropRenamed(info)
 			r = m.addRepository(info.FullName)
 		}
-		r.private, r.missing = &info.Private, false
+		r.id, r.private, r.missing = info.ID, &info.Private, false
+	}
+}
+
+// dropRenamed ends the look at a repository under its old name, under which GitHub
+// goes on answering; the state is locked.
+func (m *Monitor) dropRenamed(info register.RepositoryInfo) {
+	for name, r := range m.repositories {
+		if r.id == info.ID && r.id != 0 {
+			delete(m.repositories, name)
+			delete(m.denied, "runs "+name)
+		}
 	}
 }
 

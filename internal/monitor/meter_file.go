@@ -32,7 +32,7 @@ func (m *meter) keepIn(path string) {
 func (m *meter) goOn(told []minuteCount) {
 	now := m.now().Unix() / 60
 	for _, c := range append(told, minuteCount{Minute: now, Calls: mostUntold}) {
-		if age := now - c.Minute; age < 0 || age >= int64(len(m.minutes)) {
+		if age := now - c.Minute; c.Minute < 0 || age < 0 || age >= int64(len(m.minutes)) {
 			continue
 		}
 		slot := m.slot(c.Minute)
@@ -40,10 +40,11 @@ func (m *meter) goOn(told []minuteCount) {
 		slot.Unchanged += max(c.Unchanged, 0)
 	}
 	rate := m.rate() / 60
-	for minute := now - int64(len(m.minutes)) + 1; minute <= now; minute++ {
+	// Never below nothing: what a larger budget has allowed is not to be paid back.
+	for minute := max(now-int64(len(m.minutes))+1, 0); minute <= now; minute++ {
 		c := m.slot(minute)
-		m.calls = min(m.burst(), m.calls+rate) - float64(c.Calls)
-		m.requests = min(m.burst()*requestsPerCall, m.requests+rate*requestsPerCall) - float64(c.Calls+c.Unchanged)
+		m.calls = max(min(m.burst(), m.calls+rate)-float64(c.Calls), 0)
+		m.requests = max(min(m.burst()*requestsPerCall, m.requests+rate*requestsPerCall)-float64(c.Calls+c.Unchanged), 0)
 	}
 }
 

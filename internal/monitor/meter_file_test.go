@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,5 +78,54 @@ func TestBudgetThatCannotBeKept(t *testing.T) {
 	pass(t, m, c, 10*time.Minute)
 	if n := len(s.asked); n < 100 || n > 150 {
 		t.Errorf("%d calls in ten minutes", n)
+	}
+}
+
+// A smaller budget than that of the life before does not pay back what that one
+// spent: calls are allowed again once the last hour has less than it gives.
+func TestBudgetThatWasLarger(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "calls.json")
+	c := &clock{time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)}
+	before := newMeter(10_000, c.now)
+	before.keepIn(path)
+	for range 6000 {
+		if wait, ok := before.allows(); !ok {
+			c.t = c.t.Add(wait)
+			continue
+		}
+		before.begin()
+		before.end(&http.Response{StatusCode: http.StatusOK}, false)
+	}
+	m := newMeter(1000, c.now)
+	m.keepIn(path)
+	began := c.t
+	for {
+		if wait, ok := m.allows(); !ok {
+			c.t = c.t.Add(wait)
+		} else if m.begin() {
+			break
+		} else {
+			c.t = c.t.Add(time.Minute)
+		}
+		if c.t.Sub(began) > 61*time.Minute {
+			t.Fatal("no call in an hour")
+		}
+	}
+}
+
+// A machine whose clock has not been set yet has no minutes of before.
+func TestBudgetAtTheBeginningOfTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "calls.json")
+	for _, at := range []time.Time{time.Unix(600, 0), time.Unix(0, 0)} {
+		if err := os.WriteFile(path, []byte(`[{"minute":-3,"calls":5},{"minute":2,"calls":5}]`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := &clock{at}
+		m := newMeter(1000, c.now)
+		m.keepIn(path)
+		if _, ok := m.allows(); !ok {
+			t.Errorf("at %s nothing is allowed", at)
+		}
 	}
 }

@@ -81,7 +81,12 @@ func (m *Monitor) runsWait(r *repository) time.Duration {
 func (m *Monitor) takeRuns(r *repository, page register.Page[register.Run]) {
 	now := m.now()
 	r.seen, r.changed, r.more = now, now, page.Next != ""
-	r.left = r.left && m.isFull()
+	if r.left && !m.isFull(r) {
+		r.left = false
+		if r.more && r.sweep.found == nil { // it may have been an older one
+			r.sweep.at = now.Add(-sweepEvery)
+		}
+	}
 	for _, l := range r.live {
 		l.older = true
 	}
@@ -112,7 +117,7 @@ func (m *Monitor) takeRun(r *repository, run register.Run) {
 	stamp := fmt.Sprint(run.Status, run.Attempt, run.UpdatedAt.Unix())
 	switch {
 	case l != nil:
-	case m.isFull():
+	case m.isFull(r):
 		r.left = true
 		r.tags.forget() // it is told again when there is room
 		return

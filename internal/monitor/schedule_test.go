@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -166,6 +167,19 @@ func TestMostRepositories(t *testing.T) {
 	pass(t, m, c, 30*time.Minute)
 	if len(m.repositories) != 3 {
 		t.Errorf("%d are left", len(m.repositories))
+	}
+}
+
+// A repository that was renamed is itself, though GitHub answers to its old name too.
+func TestRenamedRepository(t *testing.T) {
+	m, _ := newStubbed(t, &stub{})
+	for _, list := range [][]register.RepositoryInfo{{{ID: 7, FullName: "acme/old"}, {ID: 8, FullName: "acme/other"}}, {{ID: 7, FullName: "acme/new"}, {ID: 8, FullName: "acme/other"}}} {
+		m.repositoryList.found = map[string]bool{}
+		m.takeRepositories(list)
+		m.dropRepositories()
+	}
+	if got := slices.Sorted(maps.Keys(m.repositories)); !slices.Equal(got, []string{"acme/new", "acme/other"}) {
+		t.Errorf("there are %v", got)
 	}
 }
 
