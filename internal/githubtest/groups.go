@@ -150,3 +150,16 @@ func (s *Server) aboutPolicy(q request, sc *scope) response {
 	sc.policy = in.Enabled
 	return noContent()
 }
+
+// AddGroup makes a runner group and returns its id.
+func (s *Server) AddGroup(owner string, g Group) int64 {
+	s.change(func() {
+		g.ID = s.id()
+		if g.Visibility == "" {
+			g.Visibility = "all"
+		}
+		o := s.scopes[strings.ToLower(owner)]
+		o.groups = append(o.groups, g)
+	})
+	return g.ID
+}

@@ -215,19 +215,6 @@ func (s *Server) SetRunnerPolicy(organization, enabled string) {
 	s.change(func() { s.scopes[strings.ToLower(organization)].policy = enabled })
 }
 
-// AddGroup makes a runner group and returns its id.
-func (s *Server) AddGroup(owner string, g Group) int64 {
-	s.change(func() {
-		g.ID = s.id()
-		if g.Visibility == "" {
-			g.Visibility = "all"
-		}
-		o := s.scopes[strings.ToLower(owner)]
-		o.groups = append(o.groups, g)
-	})
-	return g.ID
-}
-
 // AddToken makes a token good. Without kind and rights it is a classic one with
 // all that runners need.
 func (s *Server) AddToken(t Token) {
