@@ -16,10 +16,15 @@ import (
 )
 
 // A job runs as the user of its runner: it can write the runner's folder and its
-// output, and end its processes. These are the beginnings of jobs that do so.
+// output, and end its processes. These are the beginnings of jobs that do so. What
+// is looked for must not stand in the job's own command line.
 const (
-	atHome   = `home=$(cd ../../.. && pwd); listener=$(pgrep -f "^$home/bin/Runner.Listener run" | head -1); `
-	killAll  = `helper=$(awk '/^PPid/{print $2}' /proc/$listener/status); script=$(awk '/^PPid/{print $2}' /proc/$helper/status); kill -9 $script $helper $listener; sleep 60`
+	atHome = `home=$(cd ../../.. && pwd)
+parent() { while read -r key value; do if [ "$key" = PPid: ]; then echo "$value"; fi; done < /proc/$1/status; }
+listener=$$
+until case $(tr '\0' ' ' < /proc/$listener/cmdline) in *"/bin/Runner.Listener"" run"*) true ;; *) false ;; esac; do listener=$(parent $listener); done
+`
+	killAll  = `helper=$(parent $listener); script=$(parent $helper); kill -9 $script $helper $listener; sleep 60`
 	stealing = `printf '#!/bin/bash\necho "$ACTIONS_RUNNER_INPUT_TOKEN" > %s/stolen\nexit 1\n' "$home" > $home/config.sh.new; chmod +x $home/config.sh.new; mv $home/config.sh.new $home/config.sh; `
 )
 
