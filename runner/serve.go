@@ -192,7 +192,7 @@ func (s *session) takeLines() {
 			s.completed, s.result = true, records.Bounded(l.text)
 			s.jobOver(s.result)
 			if !s.Ephemeral {
-				s.enter(Idle, "job completed: "+l.text)
+				s.enter(Idle, "job completed: "+s.result)
 			}
 			if s.phase == draining && !s.Ephemeral {
 				s.ask()

@@ -108,6 +108,27 @@ func TestNewListenerBeginsAnew(t *testing.T) {
 	}
 }
 
+// An update that ends before the job, well or not, leaves the runner's files as they
+// should be; one that comes while the ephemeral job runs is not told from the job.
+func TestUpdateBeforeTheJobAndInIt(t *testing.T) {
+	for name, row := range map[string]struct {
+		lines  []line
+		intact bool
+	}{
+		"it ends":                 {[]line{{what: updating}, {what: restarting}, {what: listening}, {jobStarted, "build"}}, true},
+		"it fails":                {[]line{{what: updating}, {jobStarted, "build"}}, true},
+		"it comes with the job":   {[]line{{jobStarted, "build"}, {what: updating}, {what: restarting}, {what: listening}}, false},
+		"there is none":           {[]line{{jobStarted, "build"}}, false},
+		"it has not ended so far": {[]line{{what: updating}}, false},
+	} {
+		s, _ := watched(t)
+		s.Ephemeral = true
+		if s.hears(row.lines...); s.intact.IsZero() == row.intact {
+			t.Errorf("%s: as they should be until %v", name, s.intact)
+		}
+	}
+}
+
 // A listener that fails now and then, as when a job has left no file to open.
 type failing struct {
 	net.Listener

@@ -117,6 +117,34 @@ func TestNoRoomForRunsOfOne(t *testing.T) {
 	}
 }
 
+// An older run that had no room is looked for as soon as there is some: the newest
+// page does not tell of it.
+func TestRoomForOlderRuns(t *testing.T) {
+	s := &stub{repositories: []string{"acme/coach", "acme/flood"}}
+	m, c := newStubbed(t, s)
+	pass(t, m, c, time.Minute)
+	flood := m.repositories["acme/flood"]
+	for id := range int64(mostLiveRuns) {
+		flood.live[1000+id] = &liveRun{id: 1000 + id, read: true, due: c.t.Add(24 * time.Hour)}
+	}
+	s.waiting(1, "acme/coach", c.t)
+	s.runs["acme/coach"][0].CreatedAt = c.t.Add(-time.Hour)
+	for id := range int64(120) { // newer ones, which have ended
+		s.runs["acme/coach"] = append([]register.Run{{ID: 10 + id, Name: "CI", Status: "completed", Conclusion: "skipped", Attempt: 1, CreatedAt: c.t, UpdatedAt: c.t}}, s.runs["acme/coach"]...)
+	}
+	coach := m.repositories["acme/coach"]
+	coach.sweep.at = c.t.Add(-sweepEvery)
+	pass(t, m, c, 2*time.Minute)
+	if !coach.left || len(coach.live) > 0 {
+		t.Fatalf("left %t, %d runs", coach.left, len(coach.live))
+	}
+	clear(flood.live)
+	pass(t, m, c, 3*time.Minute)
+	if o := m.Overview(); o.Queue.Total != 1 {
+		t.Errorf("queue %+v", o.Queue)
+	}
+}
+
 // What had no room is told once there is some, also if nothing has changed at GitHub.
 func TestRoomForJobsAgain(t *testing.T) {
 	w := newWorld(t)

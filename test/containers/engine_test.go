@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package containers is the third ring: the image built from the Dockerfile,
-// under a real engine, through docker-compose.yml. The base images that the
-// Dockerfile names are stand-ins made here, so nothing is pulled.
+// under a real engine, through docker-compose.yml. What it is given in place of its
+// base images is made here, so nothing is pulled.
 package containers
 
 import (

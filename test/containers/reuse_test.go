@@ -100,8 +100,7 @@ func TestRestartAfterASelfUpdate(t *testing.T) {
 	}
 }
 
-// A container that is killed in the middle of the update goes on as well, and so
-// does one whose update has failed.
+// A container that is killed or stopped in the middle of the update goes on as well.
 func TestRestartInASelfUpdate(t *testing.T) {
 	for name, end := range map[string]string{"killed": "kill", "stopped": "stop"} {
 		for _, args := range [][]string{{"--user", "runner"}, {"--tmpfs", "/run/org-runner:mode=1777"}} {
