@@ -28,8 +28,10 @@ type session struct {
 	child *child
 	lines *lineQueue
 	began time.Time
-	plan  plan
-	phase phase
+
+	listener listener // asked for before each job can begin: see takeLines
+	plan     plan
+	phase    phase
 
 	deadline *time.Timer // the end of the phase
 	retry    *time.Timer // the next try of what the phase is waiting for
@@ -97,6 +99,7 @@ func (l *Life) serve(registered Settings) (ending, error) {
 	if s.child, err = l.spawn("run.sh", nil, s.lines, extra...); err != nil {
 		return ending{}, err
 	}
+	s.listener = newListener(s.child.pid)
 	s.loop()
 	killTree(time.Now().Add(time.Second))
 	s.child.finishOutput()
@@ -115,14 +118,14 @@ func (s *session) loop() {
 		case <-exited:
 			// run.sh or its helper may have been killed alone: then the listener goes
 			// on, ours by now, and so may its job.
-			if s.phase == killing || findListener() == 0 {
+			if s.phase == killing || s.listener.pid() == 0 {
 				return
 			}
 			exited = nil
 			s.Log.Warn().Str("run.sh", describe(s.child.status)).Msg("run.sh is gone, its listener goes on: waiting for the listener")
 			s.orphan.Reset(100 * time.Millisecond)
 		case <-s.orphan.C:
-			if findListener() == 0 {
+			if s.listener.pid() == 0 {
 				return
 			}
 		case <-drain:
@@ -174,8 +177,10 @@ func (s *session) takeLines() {
 	for _, l := range s.lines.take() {
 		switch l.what {
 		case versionIs:
+			s.listener.pid() // while nothing but the runner has run
 			s.view.versionIs(strings.Trim(records.Bounded(l.text), "'"))
 		case listening:
+			s.listener.pid()
 			s.newListener()
 			s.endUpdate()
 			s.Trouble.Set("")
@@ -362,7 +367,7 @@ const removedPatience = 2 * time.Second
 // GitHub has no such runner, and otherwise it is tried again.
 func (s *session) signalListener() {
 	switch {
-	case s.phase != cancelling || interruptListener():
+	case s.phase != cancelling || s.listener.interrupt():
 	case s.removed:
 		s.kill("there is no listener yet")
 	default:
