@@ -223,19 +223,21 @@ func (l *Life) prepare() (release func(), err error) {
 	if err := checkFolder(l.Home); err != nil {
 		return nil, err
 	}
-	if err := ensureWritable(l.Home); err != nil {
+	if l.account, err = accountFor(l.User); err != nil {
 		return nil, err
 	}
-	if os.Geteuid() == 0 && l.User != "root" {
-		if l.account, err = lookUpAccount(l.User); err != nil {
-			return nil, err
-		}
+	if err := checkHome(l.Home, l.account); err != nil {
+		return nil, err
 	}
 	l.record, err = openRecord(l.StateDir, l.Log)
 	if err != nil {
 		return nil, err
 	}
 	if err := l.readyForReuse(); err != nil {
+		l.record.close()
+		return nil, err
+	}
+	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
 		l.record.close()
 		return nil, err
 	}
