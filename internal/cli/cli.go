@@ -95,6 +95,9 @@ func dispatch(call Invocation) error {
 	}
 	for _, c := range commands() {
 		if c.name == name {
+			if name != "run" {
+				releaseStops()
+			}
 			return c.run(call)
 		}
 	}

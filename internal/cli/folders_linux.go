@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"os"
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/runner"
@@ -12,6 +13,10 @@ import (
 func checkFolders(c config.Config) finding {
 	err := runner.CheckFolders(c.Home, c.WorkDir, c.User)
 	var folder *runner.FolderError
+	if err != nil && !errors.As(err, &folder) && os.Getpid() != 1 {
+		// Not in the image, whose users are others than this machine's.
+		err = runner.CheckFolders(c.Home, c.WorkDir, "root")
+	}
 	switch {
 	case errors.As(err, &folder):
 		return fail(onWorkFolder, folder.Cause, folder.Remedy)

@@ -20,10 +20,10 @@ func runLife(call Invocation) error {
 	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
 		return err
 	}
-	// From the first moment: a signal that comes while the configuration is read
-	// must find somebody who answers it.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signals := stops
+	if signals == nil {
+		signals = catchStops()
+	}
 	defer signal.Stop(signals)
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
