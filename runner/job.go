@@ -48,6 +48,9 @@ func (l *Life) jobBegins(name string) {
 
 // jobOver ends the job that runs, if one does: what is told of it, and its record.
 func (l *Life) jobOver(result string) {
+	if job := l.measurer.job; job != nil {
+		l.noteSteps(result, job.began)
+	}
 	l.jobEnds(result)
 	l.view.jobCompleted()
 }

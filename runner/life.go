@@ -126,6 +126,7 @@ type Life struct {
 	id   int64
 
 	jobRan bool      // a job has begun in this life
+	broken error     // no job can do its first step here
 	intact time.Time // until when the runner's own files were as they should be
 
 	answering bool // the socket is served

@@ -105,7 +105,11 @@ func (l *Life) serve(registered Settings) (ending, error) {
 	s.child.finishOutput()
 	s.takeLines()
 	s.jobOver(Lost)
-	return s.verdict()
+	end, err := s.verdict()
+	if err == nil && !end.stopped {
+		err = s.broken
+	}
+	return end, err
 }
 
 func (s *session) loop() {
@@ -198,6 +202,9 @@ func (s *session) takeLines() {
 			s.jobOver(s.result)
 			if !s.Ephemeral {
 				s.enter(Idle, "job completed: "+s.result)
+			}
+			if s.broken != nil {
+				s.interrupt("no job can do its first step here")
 			}
 			if s.phase == draining && !s.Ephemeral {
 				s.ask()
