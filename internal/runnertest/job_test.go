@@ -25,7 +25,7 @@ func TestTimesOfACancellation(t *testing.T) {
 	}{
 		"a shell that waits for its child": {"touch $MARK; sleep 300", false, 12500 * time.Millisecond, 15 * time.Second},
 		"deaf to both signals":             {"trap '' INT TERM; touch $MARK; while :; do sleep 0.1; done", false, 10 * time.Second, 12500 * time.Millisecond},
-		"ends on SIGINT":                   {"trap 'exit 1' INT; touch $MARK; sleep 300 & wait", false, 300 * time.Millisecond, 2500 * time.Millisecond},
+		"ends on SIGINT":                   {"touch $MARK; exec sleep 300", false, 300 * time.Millisecond, 2500 * time.Millisecond},
 		"killed from outside":              {"touch $MARK; sleep 300", true, 500 * time.Millisecond, 2500 * time.Millisecond},
 	} {
 		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
