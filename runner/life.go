@@ -125,6 +125,7 @@ type Life struct {
 	name string
 	id   int64
 
+	used   bool      // a job may have run in this container, or in a folder of it, before this life
 	jobRan bool      // a job has begun in this life
 	intact time.Time // until when the runner's own files were as they should be
 
