@@ -133,6 +133,7 @@ type Life struct {
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
 
+	used   bool      // a job may have run in this container, or in a folder of it, before this life
 	jobRan bool      // a job has begun in this life
 	intact time.Time // until when the runner's own files were as they should be
 
