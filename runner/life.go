@@ -96,6 +96,10 @@ type Options struct {
 	// Queued asks since when the job had been waiting that a runner runs; nil:
 	// nobody is asked.
 	Queued func(ctx context.Context, repository string, run, runner int64) (time.Time, error)
+	// Concluded asks how the newest job of a workflow run has ended that a runner
+	// had: success, failure or cancelled; "" if GitHub does not tell. nil: nobody is
+	// asked.
+	Concluded func(ctx context.Context, repository string, run, runner int64) (string, error)
 
 	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
@@ -125,6 +129,11 @@ type Life struct {
 	name string
 	id   int64
 
+	rootKill  *process      // the newest kill through sudo
+	nudge     chan struct{} // a job's hook has asked: there is a worker
+	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
+
+	used   bool      // a job may have run in this container, or in a folder of it, before this life
 	jobRan bool      // a job has begun in this life
 	broken error     // no job can do its first step here
 	intact time.Time // until when the runner's own files were as they should be
@@ -139,7 +148,7 @@ type Life struct {
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
 	l.machine = newMachine(l.announce)
-	l.view.runs = make(chan struct{})
+	l.view.runs, l.nudge = make(chan struct{}), make(chan struct{}, 1)
 	if l.Trouble == nil {
 		l.Trouble = &Trouble{}
 	}
@@ -309,6 +318,6 @@ func (l *Life) announce(from, to State, reason string) {
 // abandon ends what a fault of our own has left running.
 func (l *Life) abandon() {
 	if l.reaper != nil {
-		killTree(time.Now().Add(time.Second))
+		l.endTree()
 	}
 }

@@ -56,6 +56,14 @@ func (v *view) hookAsked() bool {
 	return v.described
 }
 
+func (v *view) jobNamed(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job != nil {
+		v.job.Name = name
+	}
+}
+
 func (v *view) jobCompleted() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -100,6 +108,16 @@ func (v *view) connection(up bool) {
 	case v.lostFrom.IsZero():
 		v.lostFrom = time.Now()
 	}
+}
+
+// lostFor is since how long there is no connection to GitHub; 0: there is one.
+func (v *view) lostFor(now time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.lostFrom.IsZero() {
+		return 0
+	}
+	return max(now.Sub(v.lostFrom), 1)
 }
 
 func (v *view) versionIs(version string) {
@@ -243,6 +261,10 @@ const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
 
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
 	select {
 	case <-l.view.running():
 	case <-time.After(hookPatience):

@@ -127,7 +127,8 @@ func (l *Life) changedByJob() string {
 	if !l.jobRan {
 		return ""
 	}
-	if err := killAll(time.Now().Add(time.Second)); err != nil {
+	l.endTree() // root's processes too, through sudo
+	if err := killEverything(time.Now().Add(time.Second)); err != nil {
 		return err.Error()
 	}
 	entries, err := os.ReadDir(l.Home)
