@@ -228,6 +228,7 @@ func checkAll(ctx context.Context, call Invocation) []finding {
 	}
 	findings = append(findings, call.otherwise...)
 	findings = append(findings, checkLabels(c))
+	findings = append(findings, checkSudo(c)...)
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
 		func(context.Context) []finding { return checkHere(c) },

@@ -75,6 +75,7 @@ type Config struct {
 	NameBase          string // without: the fleet's prefix
 	Group             string
 	Labels            []string
+	JITLabels         []string // the same, where the runner adds none itself
 	NoDefaultLabels   bool
 	DisableAutoUpdate bool
 	Ephemeral         bool
