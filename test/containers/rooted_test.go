@@ -48,7 +48,7 @@ func TestRegistrationAfterAJob(t *testing.T) {
 			}
 			c.do("start", c.id)
 			o.online(1)
-			if labels := strings.Join(o.runners()[0].Labels, ","); labels != "self-hosted,Linux,X64,org-runner,gpu" {
+			if labels := strings.Join(o.runners()[0].Labels, ","); !strings.EqualFold(labels, "self-hosted,Linux,X64,org-runner,gpu") {
 				t.Errorf("labels %s", labels)
 			}
 			want := 2
