@@ -226,6 +226,9 @@ func (l *Life) prepare() (release func(), err error) {
 	if err := ensureWritable(l.Home); err != nil {
 		return nil, err
 	}
+	if err := l.checkHooks(); err != nil {
+		return nil, err
+	}
 	if os.Geteuid() == 0 && l.User != "root" {
 		if l.account, err = lookUpAccount(l.User); err != nil {
 			return nil, err

@@ -58,6 +58,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
 	onDocker       = "docker"
@@ -65,9 +66,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.
@@ -233,7 +234,7 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 	findings = append(findings, checkLabels(c))
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(context.Context) []finding { return checkHere(c) },
+		func(context.Context) []finding { return checkHere(c, call.Environ) },
 	}
 	// What was tried again stands in the finding; it needs no line for each time.
 	r, err := connectWith(call, c, masker, func(o *register.Options) { o.Log = zerolog.Nop() })
