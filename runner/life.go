@@ -238,6 +238,9 @@ func (l *Life) prepare() (release func(), err error) {
 	if l.account, err = accountFor(l.User); err != nil {
 		return nil, err
 	}
+	if err := l.checkHooks(); err != nil {
+		return nil, err
+	}
 	if err := checkHome(l.Home, l.account); err != nil {
 		return nil, err
 	}

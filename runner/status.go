@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -257,8 +256,6 @@ const (
 	hookPatience = 2 * time.Second
 )
 
-const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
-
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
 	select {
@@ -276,10 +273,12 @@ func (l *Life) jobMayStart(request Request) Reply {
 	}
 	l.Log.Info().Str("repository", records.Bounded(request.Repository)).Str("workflow", records.Bounded(request.Workflow)).Str("run", records.Bounded(request.RunID)).Msg("job started")
 	reply := Reply{Allow: true}
-	for _, variable := range l.Environ {
-		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {
-			reply.Next = path
+	if path := lookUp(l.Environ, hookVariable); path != "" {
+		next, err := hookCommand(path, l.Home)
+		if err != nil { // it was good at the start: an earlier job has removed node
+			return Reply{Message: fmt.Sprintf("org-runner: this job does not run: %s is %s, %v", hookVariable, path, err)}
 		}
+		reply.Next = next
 	}
 	return reply
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/register"
+	"github.com/virtuoso902/org-runner/runner"
 )
 
 // checkNetwork reaches for what the runner needs, and looks at GitHub's clock in
@@ -153,7 +154,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 }
 
 // checkHere looks at this container.
-func checkHere(c config.Config) []finding {
+func checkHere(c config.Config, environ []string) []finding {
 	var missing []string
 	for _, part := range parts {
 		if _, err := os.Stat(filepath.Join(c.Home, part)); err != nil {
@@ -166,7 +167,7 @@ func checkHere(c config.Config) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkFolders(c)}
+	findings := []finding{folder, checkFolders(c), checkHooks(environ, c)}
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
@@ -202,6 +203,18 @@ func existing(path string) string {
 		}
 		path = filepath.Dir(path)
 	}
+}
+
+// checkHooks looks at the operator's own hooks.
+func checkHooks(environ []string, c config.Config) finding {
+	doubt, err := runner.CheckHooks(environ, c.Home, len(c.AllowedRepositories.Rules()) > 0)
+	switch {
+	case err != nil:
+		return fail(onHooks, strings.TrimPrefix(err.Error(), runner.ErrConfiguration.Error()+": "), "")
+	case doubt != "":
+		return warn(onHooks, doubt, "")
+	}
+	return ok(onHooks, "those that are named can run")
 }
 
 // checkRecords looks where job records are to be kept. A folder of the container
