@@ -72,7 +72,7 @@
 // NO_PROXY and SSL_CERT_FILE, which hold for our own requests too.
 //
 // A first SIGTERM or SIGINT drains, a second one cancels the job, a third one
-// kills it.
+// kills it. So do SIGQUIT, SIGHUP, SIGABRT and the others that would end a program.
 //
 // Exit codes: 0 done; 7 GitHub refuses the runner's version; 64 usage; 69 GitHub
 // unreachable; 70 a fault of our own; 75 the runner failed, try again; 77
@@ -95,6 +95,7 @@ var (
 )
 
 func main() {
+	cli.CatchStops()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 

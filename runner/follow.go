@@ -199,6 +199,9 @@ func (s *session) jobHasEnded(result string) {
 			s.sweep()
 		}
 		s.enter(Idle, "job completed: "+cmp.Or(result, "its result was not told"))
+		if s.broken != nil {
+			s.interrupt("no job can do its first step here")
+		}
 	}
 	s.drained()
 }

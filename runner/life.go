@@ -69,6 +69,7 @@ type Options struct {
 	Base            string // Name without what keeps the runners of a fleet apart
 	Group           string // "": do not name one (repositories have none)
 	Labels          []string
+	JITLabels       []string // the same for a JIT configuration, which adds none
 	NoDefaultLabels bool
 	DisableUpdate   bool
 	Ephemeral       bool
@@ -133,8 +134,11 @@ type Life struct {
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
 
-	jobRan bool      // a job has begun in this life
-	intact time.Time // until when the runner's own files were as they should be
+	used         bool      // a job may have run in this container, or in a folder of it, before this life
+	jobRan       bool      // a job has begun in this life
+	broken       error     // no job can do its first step here
+	warnedOfRoot string    // what was said of a job that may have been root
+	intact       time.Time // until when the runner's own files were as they should be
 
 	answering bool // the socket is served
 	view      view // what it tells beside the state
@@ -231,19 +235,21 @@ func (l *Life) prepare() (release func(), err error) {
 	if err := checkFolder(l.Home); err != nil {
 		return nil, err
 	}
-	if err := ensureWritable(l.Home); err != nil {
+	if l.account, err = accountFor(l.User); err != nil {
 		return nil, err
 	}
-	if os.Geteuid() == 0 && l.User != "root" {
-		if l.account, err = lookUpAccount(l.User); err != nil {
-			return nil, err
-		}
+	if err := checkHome(l.Home, l.account); err != nil {
+		return nil, err
 	}
 	l.record, err = openRecord(l.StateDir, l.Log)
 	if err != nil {
 		return nil, err
 	}
 	if err := l.readyForReuse(); err != nil {
+		l.record.close()
+		return nil, err
+	}
+	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
 		l.record.close()
 		return nil, err
 	}

@@ -35,6 +35,8 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Stepless counts the jobs in a row that failed before their first step.
+	Stepless int `json:"stepless,omitempty"`
 	// Pristine is the time until which nothing but the image and we had written
 	// in this container: the first life's start. Zero: no life before.
 	Pristine time.Time `json:"pristine,omitzero"`

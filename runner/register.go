@@ -29,11 +29,12 @@ func (l *Life) register() (Settings, error) {
 	l.machine.to(Registering, "")
 	// config.sh writes .env and .path; no job's process is there meanwhile.
 	defer func() { l.intact = time.Now() }()
-	if l.JIT {
-		return l.registerJIT(ctx)
+	once, err := l.way()
+	if err != nil {
+		return Settings{}, err
 	}
 	for try := 1; ; try++ {
-		registered, err := l.registerConfig(ctx)
+		registered, err := once(ctx)
 		if err == nil || l.ctx.Err() != nil || !errors.Is(err, ErrRunner) || try == configTries || !l.Token.IsZero() {
 			return registered, err
 		}
@@ -52,7 +53,7 @@ func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
 	if config.IsZero() {
 		l.remember(l.name)
 		var err error
-		if config, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.Labels, l.WorkDir); err != nil {
+		if config, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.JITLabels, l.WorkDir); err != nil {
 			return Settings{}, err
 		}
 	}
@@ -81,6 +82,7 @@ func (l *Life) registerConfig(ctx context.Context) (Settings, error) {
 	}
 	// From here on GitHub may know us by this name.
 	l.remember(l.name)
+	l.jit = ""
 	l.machine.to(Configuring, "")
 	if err := l.configure(ctx, token); err != nil {
 		return Settings{}, err

@@ -27,11 +27,12 @@ var ourPlaces = []string{"/var/lib/org-runner/records", "/var/lib/org-runner"}
 // PID 1 is all around us ours to remove: anywhere else it may be somebody's
 // machine.
 func (l *Life) readyForReuse() error {
+	m := l.marks()
+	used := !m.first.IsZero()
+	l.used = used
 	if os.Getpid() != 1 {
 		return nil
 	}
-	m := l.marks()
-	used := !m.first.IsZero()
 	if !used {
 		m.first = time.Now()
 	}

@@ -49,6 +49,13 @@ func (v *view) jobStarted(name string) {
 	v.job, v.described = &Job{Name: name, Since: time.Now()}, false
 }
 
+// hookAsked tells whether the worker of the job that runs has come to the hook.
+func (v *view) hookAsked() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.described
+}
+
 func (v *view) jobNamed(name string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -3,8 +3,11 @@ package runner
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -102,21 +105,49 @@ func killTree(deadline time.Time) []int {
 		if childless() {
 			return nil
 		}
+		// None can be seen while the reaper has yet to meet the last one.
 		rest := descendants(os.Getpid())
-		if len(rest) == 0 {
-			return nil
-		}
 		refused := 0
 		for _, pid := range rest {
 			if err := syscall.Kill(pid, syscall.SIGKILL); errors.Is(err, syscall.EPERM) {
 				refused++
 			}
 		}
-		if refused == len(rest) || time.Now().After(deadline) {
+		if len(rest) > 0 && refused == len(rest) || time.Now().After(deadline) {
 			return rest
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// killEverything ends all that a job may have left here, before something is done that
+// no job may see. As PID 1 that is every process but this one: one that came by
+// docker exec has no parent here, and a job can have made it its own. The kernel
+// says that none is left, whatever /proc shows. Elsewhere it is killTree. The
+// error names what is still there at the deadline.
+func killEverything(deadline time.Time) error {
+	if os.Getpid() != 1 {
+		if rest := killTree(deadline); len(rest) > 0 || !childless() {
+			return stillThere(rest)
+		}
+		return nil
+	}
+	for !errors.Is(syscall.Kill(-1, syscall.SIGKILL), syscall.ESRCH) {
+		if time.Now().After(deadline) {
+			others := processes()
+			delete(others, os.Getpid())
+			return stillThere(slices.Sorted(maps.Keys(others)))
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return nil
+}
+
+func stillThere(pids []int) error {
+	if len(pids) == 0 {
+		return errors.New("a process that /proc does not show, which cannot be ended,")
+	}
+	return fmt.Errorf("process %d (%.40q), which cannot be ended,", pids[0], strings.Join(commandLine(pids[0]), " "))
 }
 
 // childless tells whether there is no process below this one. Orphans become our

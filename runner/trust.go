@@ -4,7 +4,6 @@ package runner
 
 import (
 	"bytes"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,8 +127,9 @@ func (l *Life) changedByJob() string {
 	if !l.jobRan {
 		return ""
 	}
-	if left := killTree(time.Now().Add(time.Second)); len(left) > 0 {
-		return fmt.Sprintf("process %d, which cannot be ended,", left[0])
+	l.endTree() // root's processes too, through sudo
+	if err := killEverything(time.Now().Add(time.Second)); err != nil {
+		return err.Error()
 	}
 	entries, err := os.ReadDir(l.Home)
 	if err != nil {

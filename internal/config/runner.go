@@ -134,9 +134,13 @@ func (p *parser) labels() {
 	}
 	// config.sh adds these itself unless it is told not to; a JIT configuration
 	// has the labels that it is given and no other.
-	if c.Registration == JIT && !c.NoDefaultLabels {
+	c.JITLabels = c.Labels
+	if !c.NoDefaultLabels {
 		missing := slices.DeleteFunc(implicit, func(label string) bool { return containsFold(c.Labels, label) })
-		c.Labels = append(missing, c.Labels...)
+		c.JITLabels = append(missing, c.Labels...)
+	}
+	if c.Registration == JIT {
+		c.Labels = c.JITLabels
 	}
 	if len(c.Labels) > mostLabels {
 		p.problem("LABELS", fmt.Sprintf("has %d labels", len(c.Labels)), fmt.Sprintf("GitHub takes %d at the most", mostLabels))
