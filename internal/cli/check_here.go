@@ -128,8 +128,8 @@ func judgeClock(ahead time.Duration, app bool) finding {
 var parts = []string{"config.sh", "run.sh", "env.sh", "run-helper.sh.template", "bin/Runner.Listener"}
 
 // runnerVersion asks the official runner in a folder for its version; "" if there
-// is none. It gets no credentials, and it is not asked as root: jobs can have
-// changed it.
+// is none. environ has no credentials in it, and it is not asked as root: jobs can
+// have changed it.
 func runnerVersion(ctx context.Context, home string, environ []string) string {
 	if os.Getuid() == 0 {
 		return ""
@@ -137,12 +137,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(home, "bin", "Runner.Listener"), "--version")
-	command.Env = []string{}
-	for _, variable := range environ {
-		if name, _, _ := strings.Cut(variable, "="); !config.IsOurs(name) {
-			command.Env = append(command.Env, variable)
-		}
-	}
+	command.Env = append([]string{}, environ...) // nil would be our own
 	command.WaitDelay = time.Second
 	out, err := command.Output()
 	version := strings.TrimSpace(string(out))
