@@ -39,13 +39,13 @@ func (p *parser) proxies() {
 // notAProxy says why a value is no address of a proxy; "" if it is one. The value
 // can hold a password, so nothing of it is shown but a scheme.
 func notAProxy(value string) string {
-	scheme, rest, ok := strings.Cut(value, "://")
-	if !ok {
-		scheme, rest = "", value // host:port is http://host:port to everyone
+	scheme, rest, hasScheme := strings.Cut(value, "://")
+	if !hasScheme {
+		rest = value // host:port is http://host:port to everyone
 	}
 	u, err := url.Parse("http://" + rest)
 	switch {
-	case scheme != "" && !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, strings.ToLower(scheme)):
+	case hasScheme && !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, strings.ToLower(scheme)):
 		return "its scheme is " + quote(scheme) + ", not http, https or socks5"
 	case err != nil:
 		return "it cannot be read as http://USER:PASSWORD@HOST:PORT"
@@ -55,7 +55,7 @@ func notAProxy(value string) string {
 		return "it has no host"
 	case u.Port() != "" && !isPort(u.Port()):
 		return "its port is not a number from 1 to 65535"
-	case scheme == "" && u.Port() == "" && !strings.Contains(u.Hostname(), "."):
+	case !hasScheme && u.Port() == "" && !strings.Contains(u.Hostname(), "."):
 		return "it is a word without a scheme, a port or a dot"
 	}
 	return ""
