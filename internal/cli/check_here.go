@@ -93,7 +93,11 @@ func unreached(host string, err error) finding {
 	f := fail(onNetwork, host+" cannot be reached: "+err.Error(), "check this container's network and DNS, its firewall, and HTTPS_PROXY and NO_PROXY")
 	f.code = exitUnreachable
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	var proxy *register.Error
+	switch {
+	case errors.As(err, &proxy):
+		f.code, f.Detail, f.Remedy = exitCode(err), host+" cannot be reached: "+proxy.Message, proxy.Remedy
+	case errors.As(err, &certificate):
 		f.code = exitConfiguration
 		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
 	}
