@@ -114,9 +114,7 @@ func (c *changeover) validate(what string, file *dotenv.File) error {
 	if errors.As(err, &problems) {
 		// Secret files and authorities are the container's: whether they are there
 		// shows in it.
-		problems = slices.DeleteFunc(problems, func(p config.Problem) bool {
-			return strings.HasSuffix(p.Variable, "_FILE") || p.Variable == "SSL_CERT_DIR"
-		})
+		problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return strings.HasSuffix(p.Variable, "_FILE") })
 		if err = problems; len(problems) == 0 {
 			err = nil
 		}

@@ -71,10 +71,14 @@ func isHost(text string) bool {
 	return regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+(%[A-Za-z0-9]+)?)$`).MatchString(text)
 }
 
-// authorities reads what SSL_CERT_FILE and SSL_CERT_DIR name: a file without any
-// would leave every server unknown.
+// authorities reads what SSL_CERT_FILE and SSL_CERT_DIR name. A file without any
+// leaves every server unknown; folders only add to it.
 func (p *parser) authorities() {
-	if file := p.set["SSL_CERT_FILE"]; file != "" {
+	switch file := p.set["SSL_CERT_FILE"]; {
+	case file == "":
+	case hasCredential().MatchString(file):
+		p.problem("SSL_CERT_FILE", "holds a credential, not the path of a file", "set it to the path of the file with the authorities' certificates")
+	default:
 		p.authorityFile("SSL_CERT_FILE", file)
 	}
 	folders := p.set["SSL_CERT_DIR"]
@@ -86,7 +90,7 @@ func (p *parser) authorities() {
 			return
 		}
 	}
-	p.problem("SSL_CERT_DIR", "names no folder that can be read: "+quote(folders), "mount the folder of the authorities' certificates there, or remove SSL_CERT_DIR: the system's are trusted then")
+	p.warn("SSL_CERT_DIR names no folder that can be read: %s. Mount the folder of the authorities' certificates there, or remove SSL_CERT_DIR", quote(folders))
 }
 
 func (p *parser) authorityFile(variable, file string) {

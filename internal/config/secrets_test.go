@@ -1,9 +1,15 @@
 package config_test
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io/fs"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,5 +126,57 @@ func TestWrittenLabels(t *testing.T) {
 		if strings.Join(c.Labels, ",") != row.labels || (err == nil) != (row.labels != "") || !strings.Contains(said, row.word) || row.word == "" && said != "" {
 			t.Errorf("%s: labels %q, %s", row.text, c.Labels, said)
 		}
+	}
+}
+
+// SSL_CERT_FILE and SSL_CERT_DIR name authorities, or the start ends.
+func TestAuthorities(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, data []byte, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	der := server.Certificate().Raw
+	good := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	large := append(bytes.Repeat([]byte("# a large bundle\n"), 20_000), good...)
+	for _, row := range []struct{ name, variable, value, cause, remedy string }{
+		{"good", "SSL_CERT_FILE", file("good.pem", good, 0o444), "", ""},
+		{"a large bundle", "SSL_CERT_FILE", file("large.pem", large, 0o444), "", ""},
+		{"a folder", "SSL_CERT_DIR", dir + "/none:" + dir, "", ""},
+		{"missing", "SSL_CERT_FILE", dir + "/none.pem", "names a file that does not exist", "inside of the container"},
+		{"a folder for a file", "SSL_CERT_FILE", dir, "names a folder", "Docker makes a folder"},
+		{"empty", "SSL_CERT_FILE", file("empty.pem", []byte("\n"), 0o444), "names an empty file", "certificates"},
+		{"a key", "SSL_CERT_FILE", file("key.pem", []byte(rsaKey(t, 1)), 0o444), `without a certificate: "` + dir + `/key.pem", but with a "RSA PRIVATE KEY"`, "PEM"},
+		{"DER", "SSL_CERT_FILE", file("der.pem", der, 0o444), "but one in DER", "PEM"},
+		{"a text", "SSL_CERT_FILE", file("text.pem", []byte("hello"), 0o444), "names a file without a certificate", "PEM"},
+		{"a device", "SSL_CERT_FILE", "/dev/null", "no regular file", "name a file"},
+		{"unreadable", "SSL_CERT_FILE", "unreadable", "must not read", "readable for uid 0"},
+		{"a credential", "SSL_CERT_FILE", "ghp_hushhushhush", "holds a credential", "path"},
+	} {
+		m := machine()
+		if row.value == "unreadable" {
+			m.ReadFile = func(string) ([]byte, os.FileInfo, error) { return nil, nil, fs.ErrPermission }
+		}
+		c, err := config.Parse([]string{token, organization, row.variable + "=" + row.value}, m)
+		var problems config.Problems
+		switch {
+		case row.cause == "":
+			if err != nil || len(c.Warnings) != 0 {
+				t.Errorf("%s: %v %v", row.name, err, c.Warnings)
+			}
+		case !errors.As(err, &problems) || len(problems) != 1 || problems[0].Variable != row.variable || !strings.Contains(problems[0].Cause, row.cause) || !strings.Contains(problems[0].Remedy, row.remedy) || strings.Contains(err.Error(), "hush"):
+			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+	if c := parse(t, token, organization, "SSL_CERT_FILE="+file("own.pem", good, 0o400)); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "readable for root alone") {
+		t.Errorf("a file that the runner cannot read: %v", c.Warnings)
+	}
+	if c := parse(t, token, organization, "SSL_CERT_DIR="+dir+"/none:"+dir+"/good.pem"); len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "SSL_CERT_DIR names no folder that can be read") {
+		t.Errorf("folders that are none: %v", c.Warnings)
 	}
 }
