@@ -94,7 +94,11 @@ func unreached(host string, err error) finding {
 	f := fail(onNetwork, host+" cannot be reached: "+err.Error(), "check this container's network and DNS, its firewall, and HTTPS_PROXY and NO_PROXY")
 	f.code = exitUnreachable
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	var proxy *register.Error
+	switch {
+	case errors.As(err, &proxy):
+		f.code, f.Detail, f.Remedy = exitCode(err), host+" cannot be reached: "+proxy.Message, proxy.Remedy
+	case errors.As(err, &certificate):
 		f.code = exitConfiguration
 		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
 	}
@@ -129,8 +133,8 @@ func judgeClock(ahead time.Duration, app bool) finding {
 var parts = []string{"config.sh", "run.sh", "env.sh", "run-helper.sh.template", "bin/Runner.Listener"}
 
 // runnerVersion asks the official runner in a folder for its version; "" if there
-// is none. It gets no credentials, and it is not asked as root: jobs can have
-// changed it.
+// is none. environ has no credentials in it, and it is not asked as root: jobs can
+// have changed it.
 func runnerVersion(ctx context.Context, home string, environ []string) string {
 	if os.Getuid() == 0 {
 		return ""
@@ -138,12 +142,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(home, "bin", "Runner.Listener"), "--version")
-	command.Env = []string{}
-	for _, variable := range environ {
-		if name, _, _ := strings.Cut(variable, "="); !config.IsOurs(name) {
-			command.Env = append(command.Env, variable)
-		}
-	}
+	command.Env = append([]string{}, environ...) // nil would be our own
 	command.WaitDelay = time.Second
 	out, err := command.Output()
 	version := strings.TrimSpace(string(out))

@@ -88,6 +88,7 @@ func dispatch(call Invocation) error {
 	}
 	// Before they are judged: what is wrong with them is printed too.
 	call.know(config.Secrets(call.Environ))
+	call.adopt()
 	name := "run"
 	if len(call.Args) > 0 {
 		name, call.Args = call.Args[0], call.Args[1:]

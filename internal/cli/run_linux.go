@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -32,8 +33,10 @@ func runLife(call Invocation) error {
 		return err
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
-	for _, name := range config.Names() {
-		_ = os.Unsetenv(name)
+	os.Clearenv()
+	for _, variable := range c.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		_ = os.Setenv(name, value)
 	}
 	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
@@ -58,7 +61,7 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		OnReuse:  runner.Reuse(c.OnReuse),
 		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
-		Environ: call.Environ, Ours: config.IsOurs,
+		Environ: c.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}

@@ -92,6 +92,7 @@ type Config struct {
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
 
+	Environ  []string        // what programs that are started may have of the environment
 	Warnings []string        // what is allowed, and probably not meant
 	Secrets  []secret.String // all that must not be printed, those read from files included
 }
@@ -114,7 +115,7 @@ func ThisMachine() Machine {
 		Hostname: hostname,
 		Arch:     runtime.GOARCH,
 		UID:      os.Getuid(),
-		ReadFile: readSecretFile,
+		ReadFile: readFile,
 		Sudo:     maySudo,
 		Random: func() string {
 			b := make([]byte, 4)
@@ -137,9 +138,11 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.target()
 	p.addresses()
 	p.proxies()
+	p.authorities()
 	p.runner()
 	p.life()
 	p.withoutEffect()
+	p.children(environ)
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
 	}
