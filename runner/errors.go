@@ -14,6 +14,7 @@ var (
 	ErrDeprecated    = errors.New("the image's runner is too old")  // exit code 7: the image must be rebuilt
 	ErrUnclean       = errors.New("the stop left something undone") // exit code 128+n
 	ErrInternal      = errors.New("a fault of org-runner's own")    // exit code 70
+	errNameTaken     = errors.New("GitHub has a runner of this name already")
 	errOnItsWay      = errors.New("its registration may still be on the way to GitHub")
 	errStillBusy     = errors.New("GitHub says that it still runs a job") // a delete that was refused to the end
 )

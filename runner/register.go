@@ -29,21 +29,42 @@ func (l *Life) register() (Settings, error) {
 	l.machine.to(Registering, "")
 	// config.sh writes .env and .path; no job's process is there meanwhile.
 	defer func() { l.intact = time.Now() }()
+	once := l.registerConfig
 	if l.JIT {
-		return l.registerJIT(ctx)
+		once = l.registerJIT
 	}
-	for try := 1; ; try++ {
-		registered, err := l.registerConfig(ctx)
-		if err == nil || l.ctx.Err() != nil || !errors.Is(err, ErrRunner) || try == configTries || !l.Token.IsZero() {
+	taken, failed := 0, 0
+	for {
+		registered, err := once(ctx)
+		switch {
+		case err == nil || l.ctx.Err() != nil:
+			return registered, err
+		case errors.Is(err, errNameTaken):
+			cleared := l.clearName(ctx)
+			if cleared == nil {
+				// A list of runners can be older than a conflict.
+				taken++
+				cleared = sleep(ctx, jittered(failureWait(taken)))
+			}
+			switch {
+			case l.ctx.Err() == nil && ctx.Err() != nil:
+				return Settings{}, fmt.Errorf("%w: %w: set another RUNNER_NAME, or RUNNER_NAME_SUFFIX=random", ErrConfiguration, err)
+			case cleared != nil:
+				return Settings{}, cleared
+			}
+			l.machine.to(Registering, "the name is free")
+		case errors.Is(err, ErrRunner) && l.Token.IsZero() && failed+1 < configTries:
+			failed++
+			wait := jittered(time.Duration(failed) * 4 * time.Second)
+			l.Log.Warn().Err(err).Int("try", failed).Dur("wait", wait).Msg("trying config.sh again with a new token")
+			l.Trouble.Set(err.Error())
+			if sleep(ctx, wait) != nil {
+				return Settings{}, err
+			}
+			l.machine.to(Registering, "config.sh did not succeed")
+		default:
 			return registered, err
 		}
-		wait := jittered(time.Duration(try) * 4 * time.Second)
-		l.Log.Warn().Err(err).Int("try", try).Dur("wait", wait).Msg("trying config.sh again with a new token")
-		l.Trouble.Set(err.Error())
-		if sleep(ctx, wait) != nil {
-			return Settings{}, err
-		}
-		l.machine.to(Registering, "config.sh did not succeed")
 	}
 }
 
@@ -51,16 +72,20 @@ func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
 	config := l.JITConfig
 	if config.IsZero() {
 		l.remember(l.name)
+		var taken bool
 		var err error
-		if config, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.Labels, l.WorkDir); err != nil {
+		if config, taken, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.Labels, l.WorkDir); err != nil {
 			return Settings{}, err
+		}
+		if taken {
+			return Settings{}, errNameTaken
 		}
 	}
 	jit, err := ParseJITConfig(config)
 	if err != nil {
 		return Settings{}, fmt.Errorf("%w: %w", ErrConfiguration, err)
 	}
-	l.identify(jit.Settings.Name, jit.Settings.ID)
+	l.registeredAs(jit.Settings.Name, jit.Settings.ID)
 	if err := jit.write(l.Home, l.account); err != nil {
 		return Settings{}, fmt.Errorf("%w: the JIT configuration cannot be written: %w", ErrConfiguration, err)
 	}
@@ -89,36 +114,53 @@ func (l *Life) registerConfig(ctx context.Context) (Settings, error) {
 	if err != nil {
 		return Settings{}, fmt.Errorf("%w: config.sh ended well but left no registration: %w", ErrRunner, err)
 	}
-	l.identify(l.name, registered.ID)
+	l.registeredAs(l.name, registered.ID)
 	return registered, nil
+}
+
+// registeredAs notes that too, once GitHub has made it.
+func (l *Life) registeredAs(name string, id int64) {
+	l.identify(name, id)
+	l.record.setRunner(name, id)
 }
 
 // remember notes, here and for the next start, that GitHub may have a runner
 // of this name.
 func (l *Life) remember(name string) {
 	l.identify(name, 0)
-	l.record.setName(name)
+	l.record.setRunner(name, 0)
 }
 
 // configure runs config.sh once. The token goes through the environment: the
 // command line is readable by every process.
 func (l *Life) configure(ctx context.Context, token secret.String) error {
-	args := []string{"--unattended", "--replace", "--url", l.URL, "--name", l.name, "--work", l.WorkDir}
+	args := []string{"--unattended", "--url", l.URL, "--name", l.name, "--work", l.WorkDir}
 	if l.Group != "" {
 		args = append(args, "--runnergroup", l.Group)
 	}
 	if len(l.Labels) > 0 {
 		args = append(args, "--labels", strings.Join(l.Labels, ","))
 	}
-	for option, wanted := range map[string]bool{"--ephemeral": l.Ephemeral, "--no-default-labels": l.NoDefaultLabels, "--disableupdate": l.DisableUpdate} {
+	// Never --replace where GitHub can be asked: it would take an idle runner of
+	// another container of the same name for ours, and a busy one's job with it.
+	for option, wanted := range map[string]bool{"--replace": l.replaces, "--ephemeral": l.Ephemeral, "--no-default-labels": l.NoDefaultLabels, "--disableupdate": l.DisableUpdate} {
 		if wanted {
 			args = append(args, option)
 		}
 	}
 	evidence, err := l.runConfig(ctx, configTimeout, token, args...)
 	switch {
+	case evidence.taken:
+		if !l.uncertain {
+			l.record.setRunner("", 0) // config.sh has looked, and made nothing
+		}
+		return errNameTaken
 	case evidence.noGroup:
 		return fmt.Errorf("%w: the runner group %q does not exist, or this target may not use it: set RUNNER_GROUP to one that exists, or create it in the organization's settings under Actions, Runner groups", ErrConfiguration, l.Group)
+	case err != nil:
+		l.uncertain = true
+	}
+	switch {
 	case err != nil && !l.Token.IsZero() && l.ctx.Err() == nil:
 		return fmt.Errorf("%w: a ready RUNNER_TOKEN is good for one hour and for one organization or repository only: request a new one, or give GITHUB_TOKEN instead", err)
 	}
@@ -128,6 +170,7 @@ func (l *Life) configure(ctx context.Context, token secret.String) error {
 // configEvidence is what config.sh's output tells beside its exit code.
 type configEvidence struct {
 	noGroup bool
+	taken   bool // a runner has the name already
 	last    string
 }
 
@@ -171,7 +214,7 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 	for _, seenLine := range lines.take() {
 		seen.noGroup = seen.noGroup || seenLine.what == noSuchGroup
 	}
-	seen.last = lines.lastWords()
+	seen.last, seen.taken = lines.lastWords(), child.status.ExitStatus() != 0 && lines.last.nameTaken()
 	switch {
 	case ended != nil:
 		return seen, ended

@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -112,14 +113,22 @@ func (q *lineQueue) lastWords() string {
 
 // lastLine keeps the beginning of the newest line that is not empty.
 type lastLine struct {
-	mu   sync.Mutex
-	text []byte
+	mu    sync.Mutex
+	text  []byte
+	taken bool
 }
 
 func (l *lastLine) set(text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.taken = l.taken || bytes.HasPrefix(text, []byte("A runner exists with the same name"))
 	l.text = append(l.text[:0], text[:min(len(text), 300)]...)
+}
+
+func (l *lastLine) nameTaken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.taken
 }
 
 func (l *lastLine) get() string {

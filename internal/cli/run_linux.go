@@ -69,7 +69,7 @@ func (m masked) Unwrap() error { return m.error }
 func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,

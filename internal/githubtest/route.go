@@ -79,6 +79,7 @@ var operations = []struct {
 	{"access-token", "POST", "/app/installations/*/access_tokens", anApp},
 
 	{"runner:behaviour", "GET", "/_runner/behaviour", nobody},
+	{"runner:look", "POST", "/_runner/look", nobody},
 	{"runner:register", "POST", "/_runner/register", nobody},
 	{"runner:remove", "POST", "/_runner/remove", nobody},
 	{"runner:session", "POST", "/_runner/session", nobody},

@@ -107,7 +107,7 @@ type runnerRequest struct {
 	ID                                        int64
 	Token, URL, Name, Group, WorkDir, Version string
 	Labels                                    []string
-	Ephemeral, Replace                        bool
+	Ephemeral                                 bool
 	Credential, Session                       string
 	Job                                       int64
 	Result, Log                               string
@@ -123,6 +123,8 @@ func (s *Server) runnerCall(q request) response {
 		return refuse(http.StatusBadRequest, "Problems parsing JSON")
 	}
 	switch q.operation {
+	case "runner:look":
+		return s.lookUp(in)
 	case "runner:register":
 		return s.register(in)
 	case "runner:remove":
@@ -192,7 +194,20 @@ func (s *Server) unregister(in runnerRequest) response {
 	return noContent()
 }
 
-// register is what config.sh asks for. A bad token gets a bare 404, as GitHub
+// lookUp is config.sh's look for a runner of its name, once, before it registers.
+func (s *Server) lookUp(in runnerRequest) response {
+	sc := s.authorized(in)
+	if sc == nil {
+		return notFound()
+	}
+	var id int64
+	if old := s.runners.byName[nameKey(sc.name, in.Name)]; old != nil {
+		id = old.ID
+	}
+	return ok(map[string]any{"id": id})
+}
+
+// register is what config.sh asks for; with an id it replaces that runner. A bad token gets a bare 404, as GitHub
 // gives it.
 func (s *Server) register(in runnerRequest) response {
 	sc := s.authorized(in)
@@ -207,8 +222,8 @@ func (s *Server) register(in runnerRequest) response {
 	}
 	r := &Runner{Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: group.ID, Ephemeral: in.Ephemeral, WorkDir: in.WorkDir, credential: ownCredential()}
 	if old := s.runners.byName[nameKey(sc.name, in.Name)]; old != nil {
-		if !in.Replace {
-			return refuse(http.StatusConflict, "A runner exists with the same name "+in.Name+".")
+		if in.ID != old.ID {
+			return refuse(http.StatusConflict, "Already exists - A runner with the name "+in.Name+" already exists.")
 		}
 		// Replaced in place: the old credentials are no good any more.
 		r.ID = old.ID

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 	}{
 		{"good", nil, 200},
 		{"name taken, whatever its case", map[string]any{"name": "GOOD"}, 409},
-		{"taken name replaced", map[string]any{"name": "good", "replace": true}, 200},
+		{"taken name replaced", map[string]any{"name": "good"}, 200},
 		{"unknown group", map[string]any{"group": "none"}, 422},
 		{"group without case", map[string]any{"group": "fleet a"}, 200},
 		{"no such token", map[string]any{"token": "A123"}, 404},
@@ -31,6 +32,9 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 		{"another scope's token", map[string]any{"token": w.RegistrationToken("acme/coach")}, 404},
 		{"another address", map[string]any{"url": w.URL() + "/jane"}, 404},
 	} {
+		if row.more["id"] == nil && strings.HasPrefix(row.name, "taken") {
+			row.more["id"] = w.Runners()[0].ID
+		}
 		l, status := w.register(row.name, row.more)
 		if status != row.status {
 			t.Errorf("%s: %d, want %d", row.name, status, row.status)
@@ -49,7 +53,7 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 func TestReplacedRegistrationIsNoGoodAnyMore(t *testing.T) {
 	w := newWorld(t, githubtest.Options{})
 	first, polling := w.online("one", nil)
-	second, status := w.register("one", map[string]any{"replace": true})
+	second, status := w.register("one", map[string]any{"id": first.ID})
 	if status != 200 || second.ID != first.ID {
 		t.Fatalf("%d, ids %d and %d", status, first.ID, second.ID)
 	}

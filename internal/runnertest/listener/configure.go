@@ -162,11 +162,36 @@ func labelsFor(o options) ([]string, error) {
 	return labels, nil
 }
 
+// lookUp asks once for a runner of the name, as config.sh does before it registers.
+func lookUp(s *settings, o options) (id int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var out struct{ ID int64 }
+	err = call(ctx, http.MethodPost, s.ServerURL+"/_runner/look", map[string]any{"token": o.values["token"], "url": s.GitHubURL, "name": s.AgentName}, &out)
+	var r refused
+	if isRefused(err, &r) {
+		return 0, nil // registering will be refused too, and says so
+	}
+	return out.ID, err
+}
+
 // register asks three times, but once only when the answer is 404.
 func register(s *settings, o options, labels []string) (credential string, err error) {
+	old, err := lookUp(s, o)
+	if err != nil {
+		return "", err
+	}
+	if old != 0 {
+		fmt.Println()
+		success("Connected to GitHub")
+		fmt.Println("A runner exists with the same name")
+		if !o.is("replace") {
+			return "", fmt.Errorf("A runner exists with the same name %s.", s.AgentName) //nolint:staticcheck // the official words
+		}
+	}
 	in := map[string]any{
 		"token": o.values["token"], "url": s.GitHubURL, "name": s.AgentName, "group": s.PoolName, "labels": labels,
-		"ephemeral": s.Ephemeral, "replace": o.is("replace"), "workdir": s.WorkFolder,
+		"ephemeral": s.Ephemeral, "id": old, "workdir": s.WorkFolder,
 	}
 	var out struct {
 		ID, PoolID           int64
@@ -184,11 +209,6 @@ func register(s *settings, o options, labels []string) (credential string, err e
 			fmt.Println()
 			success("Connected to GitHub")
 			return "", fmt.Errorf("Could not find any self-hosted runner group named %q.", s.PoolName) //nolint:staticcheck // the official words
-		case isStatus(err, http.StatusConflict):
-			fmt.Println()
-			success("Connected to GitHub")
-			fmt.Println("A runner exists with the same name")
-			return "", fmt.Errorf("A runner exists with the same name %s.", s.AgentName) //nolint:staticcheck // the official words
 		}
 		var r refused
 		if isRefused(err, &r) {
@@ -203,7 +223,11 @@ func register(s *settings, o options, labels []string) (credential string, err e
 	success("Connected to GitHub")
 	fmt.Println("\n# Runner Registration")
 	fmt.Println()
-	success("Runner successfully added")
+	if old != 0 {
+		success("Successfully replaced the runner")
+	} else {
+		success("Runner successfully added")
+	}
 	s.AgentID, s.PoolID, s.PoolName = out.ID, out.PoolID, out.PoolName
 	return out.Credential, nil
 }
