@@ -79,12 +79,14 @@ var operations = []struct {
 	{"access-token", "POST", "/app/installations/*/access_tokens", anApp},
 
 	{"runner:behaviour", "GET", "/_runner/behaviour", nobody},
-	{"runner:look", "POST", "/_runner/look", nobody},
 	{"runner:register", "POST", "/_runner/register", nobody},
 	{"runner:remove", "POST", "/_runner/remove", nobody},
 	{"runner:session", "POST", "/_runner/session", nobody},
 	{"runner:end-session", "DELETE", "/_runner/session", nobody},
 	{"runner:message", "POST", "/_runner/message", nobody},
+	{"runner:acknowledge", "POST", "/_runner/acknowledge", nobody},
+	{"runner:acquire", "POST", "/_runner/acquire", nobody},
+	{"runner:renew", "POST", "/_runner/renew", nobody},
 	{"runner:finish", "POST", "/_runner/finish", nobody},
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,7 +23,7 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 	}{
 		{"good", nil, 200},
 		{"name taken, whatever its case", map[string]any{"name": "GOOD"}, 409},
-		{"taken name replaced", map[string]any{"name": "good"}, 200},
+		{"taken name replaced", map[string]any{"name": "good", "replace": true}, 200},
 		{"unknown group", map[string]any{"group": "none"}, 422},
 		{"group without case", map[string]any{"group": "fleet a"}, 200},
 		{"no such token", map[string]any{"token": "A123"}, 404},
@@ -32,9 +31,6 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 		{"another scope's token", map[string]any{"token": w.RegistrationToken("acme/coach")}, 404},
 		{"another address", map[string]any{"url": w.URL() + "/jane"}, 404},
 	} {
-		if row.more["id"] == nil && strings.HasPrefix(row.name, "taken") {
-			row.more["id"] = w.Runners()[0].ID
-		}
 		l, status := w.register(row.name, row.more)
 		if status != row.status {
 			t.Errorf("%s: %d, want %d", row.name, status, row.status)
@@ -53,7 +49,7 @@ func TestWhatRegisteringNeeds(t *testing.T) {
 func TestReplacedRegistrationIsNoGoodAnyMore(t *testing.T) {
 	w := newWorld(t, githubtest.Options{})
 	first, polling := w.online("one", nil)
-	second, status := w.register("one", map[string]any{"id": first.ID})
+	second, status := w.register("one", map[string]any{"replace": true})
 	if status != 200 || second.ID != first.ID {
 		t.Fatalf("%d, ids %d and %d", status, first.ID, second.ID)
 	}

@@ -84,10 +84,7 @@ func TestConfigureRefusals(t *testing.T) {
 		{"no labels at all", []string{"--no-default-labels"}, nil, "Disabling default labels via --no-default-labels without specifying --labels is not supported", 0},
 		{"long label", []string{"--labels", strings.Repeat("x", 257)}, nil, "Invalid configuration provided for labels. Terminating unattended configuration.", 0},
 		{"unknown group", []string{"--runnergroup", "none"}, nil, `Could not find any self-hosted runner group named "none".`, 1},
-		{"name taken", nil, func(f *folder) { f.AddRunner(githubtest.Runner{Scope: "acme", Name: "One"}) }, "A runner exists with the same name one.", 0},
-		{"name taken meanwhile", []string{"--replace"}, func(f *folder) {
-			f.Inject(githubtest.Fault{Operation: "runner:register", Times: 1, Drop: githubtest.DropAfter})
-		}, "Response status code does not indicate success: 409 (Conflict).", 3},
+		{"name taken", nil, func(f *folder) { f.AddRunner(githubtest.Runner{Scope: "acme", Name: "One"}) }, "A runner exists with the same name one.", 1},
 		{"another organization", []string{"--url", "OTHER"}, nil, "Response status code does not indicate success: 404 (Not Found).", 1},
 		{"GitHub in trouble", nil, func(f *folder) { f.Inject(githubtest.Fault{Operation: "runner:register", Status: 500}) }, "Response status code does not indicate success: 500 (Internal Server Error).", 3},
 		{"told to fail", nil, func(f *folder) { f.Behave(githubtest.Behaviour{ConfigFail: 1}) }, "told to fail", 0},
