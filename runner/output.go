@@ -164,7 +164,7 @@ func (s *scanner) report(text []byte) {
 		s.found(l)
 	}
 	// What run.sh says of an end is no cause.
-	if len(text) > 1 && (l.what == nothing || l.what == noSuchGroup) && !bytes.HasPrefix(text, []byte("Exiting runner")) {
+	if len(text) > 0 && (l.what == nothing || l.what == noSuchGroup) && !bytes.HasPrefix(text, []byte("Exiting runner")) {
 		s.last.set(text)
 	}
 }

@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	// configTries bounds how often config.sh is run with a new token; it makes
-	// three tries of its own each time.
+	// configTries bounds how often config.sh is run when it fails for a cause that
+	// nobody knows. While GitHub cannot be reached RUNNER_REGISTER_TIMEOUT does.
 	configTries = 3
 	// configTimeout is the longest that one config.sh may take. On a slow
 	// machine behind a slow network it takes seconds.
@@ -34,11 +35,14 @@ func (l *Life) register() (Settings, error) {
 		once = l.registerJIT
 	}
 	taken, failed := 0, 0
+	var before error // of the config.sh before
 	for {
 		registered, err := once(ctx)
 		switch {
-		case err == nil || l.ctx.Err() != nil:
-			return registered, err
+		case err == nil:
+			return registered, nil
+		case l.ctx.Err() != nil:
+			return Settings{}, context.Cause(l.ctx) // whatever else has failed by then
 		case errors.Is(err, errNameTaken):
 			cleared := l.clearName(ctx)
 			if cleared == nil {
@@ -53,19 +57,35 @@ func (l *Life) register() (Settings, error) {
 				return Settings{}, cleared
 			}
 			l.machine.to(Registering, "the name is free")
-		case errors.Is(err, ErrRunner) && l.Token.IsZero() && failed+1 < configTries:
-			failed++
-			wait := jittered(time.Duration(failed) * 4 * time.Second)
-			l.Log.Warn().Err(err).Int("try", failed).Dur("wait", wait).Msg("trying config.sh again with a new token")
-			l.Trouble.Set(err.Error())
-			if sleep(ctx, wait) != nil {
+		case errors.Is(err, ErrUnreachable), errors.Is(err, ErrRunner) && l.Token.IsZero() && failed+1 < configTries:
+			if errors.Is(err, errHangs) {
+				err = cmp.Or(before, err) // which tells more
+			}
+			failed, before = failed+1, err
+			if err := l.pauseConfig(ctx, err, failed); err != nil {
 				return Settings{}, err
 			}
-			l.machine.to(Registering, "config.sh did not succeed")
 		default:
 			return registered, err
 		}
 	}
+}
+
+// pauseConfig waits before config.sh is run again; err is why it failed, and what
+// is returned if no further try fits into ctx.
+func (l *Life) pauseConfig(ctx context.Context, err error, failed int) error {
+	wait := pauseAfter(err, failed)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait+shortestConfig {
+		return err
+	}
+	l.Log.Warn().Err(err).Int("try", failed).Dur("wait", wait).Msgf("retrying in %s: config.sh failed", wait.Round(time.Second))
+	l.waits.Set(err.Error())
+	defer l.waits.Set("")
+	if sleep(ctx, wait) != nil {
+		return err
+	}
+	l.machine.to(Registering, "config.sh failed")
+	return nil
 }
 
 func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
@@ -160,10 +180,6 @@ func (l *Life) configure(ctx context.Context, token secret.String) error {
 	case err != nil:
 		l.uncertain = true
 	}
-	switch {
-	case err != nil && !l.Token.IsZero() && l.ctx.Err() == nil:
-		return fmt.Errorf("%w: a ready RUNNER_TOKEN is good for one hour and for one organization or repository only: request a new one, or give GITHUB_TOKEN instead", err)
-	}
 	return err
 }
 
@@ -171,7 +187,6 @@ func (l *Life) configure(ctx context.Context, token secret.String) error {
 type configEvidence struct {
 	noGroup bool
 	taken   bool // a runner has the name already
-	last    string
 }
 
 // runConfig runs config.sh with a deadline. A stop lets it go on for as long as
@@ -183,6 +198,9 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 	child, err := l.spawn("config.sh", args, lines, "ACTIONS_RUNNER_INPUT_TOKEN="+token.Reveal())
 	if err != nil {
 		return seen, err
+	}
+	if until, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(until))
 	}
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
@@ -205,7 +223,7 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 		case <-l.stop.cancel:
 			ended = context.Cause(l.ctx)
 		case <-deadline.C:
-			ended = fmt.Errorf("%w: config.sh did not end within %s: check that this container reaches GitHub", ErrRunner, timeout)
+			ended = fmt.Errorf("%w: %w within %s: check that this container reaches GitHub", ErrUnreachable, errHangs, timeout.Round(time.Second))
 		}
 	}
 	killTree(time.Now().Add(time.Second))
@@ -214,12 +232,12 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 	for _, seenLine := range lines.take() {
 		seen.noGroup = seen.noGroup || seenLine.what == noSuchGroup
 	}
-	seen.last, seen.taken = lines.lastWords(), child.status.ExitStatus() != 0 && lines.last.nameTaken()
+	seen.taken = child.status.ExitStatus() != 0 && lines.last.nameTaken()
 	switch {
 	case ended != nil:
 		return seen, ended
 	case child.status.ExitStatus() != 0:
-		return seen, fmt.Errorf("%w: config.sh ended with %s: %s", ErrRunner, describe(child.status), seen.last)
+		return seen, l.configFailed(child.status, &lines.last)
 	}
 	return seen, nil
 }

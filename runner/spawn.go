@@ -3,7 +3,6 @@
 package runner
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -109,32 +108,6 @@ func (q *lineQueue) lastWords() string {
 		return text
 	}
 	return "it said nothing"
-}
-
-// lastLine keeps the beginning of the newest line that is not empty.
-type lastLine struct {
-	mu    sync.Mutex
-	text  []byte
-	taken bool
-}
-
-func (l *lastLine) set(text []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.taken = l.taken || bytes.HasPrefix(text, []byte("A runner exists with the same name"))
-	l.text = append(l.text[:0], text[:min(len(text), 300)]...)
-}
-
-func (l *lastLine) nameTaken() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.taken
-}
-
-func (l *lastLine) get() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(l.text), "?"))
 }
 
 // ensureWritable says before config.sh does that the folder cannot be written.
