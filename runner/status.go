@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -150,11 +151,14 @@ func (l *Life) status(now time.Time) Status {
 		State: state, Since: since, Reason: reason, Began: l.began,
 		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Version: version, Job: job,
 	}
-	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.Trouble.String())
+	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.waitsFor())
 	s.Starting = !s.Healthy && state != Idle && now.Sub(since) <= startPatience
-	s.Waiting = !s.Healthy && state != Idle && l.Trouble.String() != ""
+	s.Waiting = !s.Healthy && state != Idle && l.waitsFor() != ""
 	return s
 }
+
+// waitsFor is what a life that is not listening waits for, "" if for nothing.
+func (l *Life) waitsFor() string { return cmp.Or(l.waits.String(), l.Trouble.String()) }
 
 // health judges a state by how long it has lasted, and names what it waits for.
 func health(state State, lasted time.Duration, lostFrom, now time.Time, trouble string) (bool, string) {

@@ -54,7 +54,7 @@ func runLife(call Invocation) error {
 func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,

@@ -73,6 +73,7 @@ type Config struct {
 
 	Name              string // with its suffix, at most 64 characters
 	NameBase          string // without: the fleet's prefix
+	NameFixed         bool   // RUNNER_NAME_SUFFIX is none: no other name may be taken
 	Group             string
 	Labels            []string
 	JITLabels         []string // the same, where the runner adds none itself

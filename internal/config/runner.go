@@ -78,6 +78,8 @@ func (p *parser) name() {
 		suffix = "-" + shorten(p.machine.Hostname, longestName-len(c.NameBase)-1)
 	case "random":
 		suffix = "-" + p.machine.Random()
+	case "none":
+		c.NameFixed = true
 	}
 	c.Name = c.NameBase + suffix
 	if over := len(c.Name) - longestName; over > 0 {
