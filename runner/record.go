@@ -35,13 +35,6 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
-	// Pristine is the time until which nothing but the image and we had written
-	// in this container: the first life's start. Zero: no life before.
-	Pristine time.Time `json:"pristine,omitzero"`
-	// Updated is when the runner had updated itself, and its files were as they
-	// should be. Updating: it had begun to, and was not seen to be ready.
-	Updated  time.Time `json:"updated,omitzero"`
-	Updating bool      `json:"updating,omitempty"`
 
 	path string
 	lock *os.File
