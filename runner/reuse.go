@@ -70,7 +70,7 @@ func (l *Life) places(old bool) reset.Options {
 		Home: l.Home, Work: absolute(l.Home, l.WorkDir), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
 		Notes: append([]string{noteFile, noteFile + ".new"}, registrationFiles...), // the registration is repair's
-		Part:  isInstalled, Outdated: outdated(l.Home), First: l.note.First, Updated: l.note.Updated,
+		Part:  isInstalled, Outdated: outdated(l.Home), Noted: l.note.First, Updated: l.note.Updated,
 		Slots: l.JITConfig.IsZero(),
 	}
 	if l.account != nil {

@@ -71,7 +71,7 @@ func unescape(text string) string {
 // below returns the mount points below a folder, and those of single files.
 func below(all []mount, dir string) (points []string) {
 	for _, m := range all {
-		if strings.HasPrefix(m.point, strings.TrimSuffix(dir, "/")+"/") {
+		if m.point != dir && strings.HasPrefix(m.point, strings.TrimSuffix(dir, "/")+"/") {
 			points = append(points, m.point)
 		}
 	}

@@ -88,7 +88,9 @@ func (p *Place) judge(s *Set) error {
 		return err
 	}
 	p.used = true
-	p.Kind, p.mark, p.from = Ours, m, m.made
+	// What has the mark's own time, which the kernel counts in milliseconds, is
+	// younger, or it would be in it.
+	p.Kind, p.mark, p.from = Ours, m, m.made.Add(-1)
 	older, err := p.olderThanMark()
 	if err != nil {
 		return err
@@ -109,9 +111,11 @@ func (p *Place) others(why string) {
 // the mark is somebody's who wants it deleted.
 func (p *Place) olderThanMark() (older string, err error) {
 	err = list(p.fd(), "", p.info.mount, true, func(path string, i info) (bool, error) {
-		_, known := p.mark.found[path]
-		if known || ignored(path, i) || slices.Contains(p.keep, path) {
-			return known, nil
+		if ignored(path, i) || slices.Contains(p.keep, path) {
+			return false, nil
+		}
+		if _, known := p.mark.found[path]; known {
+			return true, nil
 		}
 		if i.changed.Before(p.mark.made) {
 			older = path

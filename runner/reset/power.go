@@ -18,6 +18,8 @@ import (
 // user: what it does is said at its standard input.
 const Command = "sweep"
 
+var executable = os.Executable // tests have another
+
 // Help is that command.
 func Help(in io.Reader, out io.Writer) error {
 	var s Sweep
@@ -29,7 +31,7 @@ func Help(in io.Reader, out io.Writer) error {
 
 // asRoot sweeps as root through the sudo that the official image gives its user.
 func (s *Sweep) asRoot() (Result, error) {
-	program, err := os.Executable()
+	program, err := executable()
 	if err != nil {
 		return Result{}, err
 	}
@@ -38,7 +40,7 @@ func (s *Sweep) asRoot() (Result, error) {
 
 // asUser sweeps as the user that jobs have, with no more rights than those.
 func (s *Sweep) asUser(uid, gid uint32) (Result, error) {
-	program, err := os.Executable()
+	program, err := executable()
 	if err != nil {
 		return Result{}, err
 	}

@@ -30,7 +30,7 @@ type Options struct {
 	Outdated []string               // names in Home that an update of the runner has left: they go
 	Updated  time.Time              // when that update had ended; zero: none
 
-	First time.Time // what the caller knows of Container.First, where that is not known
+	Noted time.Time // what the caller knows of Container.First, where that is not known
 	Old   time.Time // the released version's first start in Home; zero: it has not been here
 	Slots bool      // the work folder may be another one, below Work
 }
@@ -58,7 +58,7 @@ func Take(o Options, c Container) (*Set, error) { return survey(o, c, true) }
 
 func survey(o Options, c Container, taking bool) (*Set, error) {
 	if c.First.IsZero() {
-		c.First = o.First
+		c.First = o.Noted
 	}
 	if c.First.IsZero() && c.Before {
 		c.First = c.Created
@@ -147,7 +147,7 @@ func (s *Set) add(path string, taking bool) (*Place, error) {
 	p.home = path == s.Home
 	for _, other := range slices.Concat([]string{s.Home, s.Work, s.State}, s.Shared, s.Own) {
 		inside := p.within(other)
-		if inside != "" && !(p.home && other == s.Work && s.sameMount(p, other)) {
+		if inside != "" && isFolder(other) && !(p.home && other == s.Work && s.sameMount(p, other)) {
 			p.keep = append(p.keep, inside)
 		}
 	}
@@ -156,9 +156,9 @@ func (s *Set) add(path string, taking bool) (*Place, error) {
 		p.keep = append(p.keep, s.parts(p)...)
 	}
 	switch {
-	case p.Kind != 0:
-	case slices.Contains(s.Own, path):
+	case slices.Contains(s.Own, path) && p.Kind != Layer:
 		return nil, nil // others may use it too
+	case p.Kind != 0:
 	case taking:
 		err = s.take(p)
 	default:
@@ -169,6 +169,12 @@ func (s *Set) add(path string, taking bool) (*Place, error) {
 	}
 	s.places = append(s.places, p)
 	return p, nil
+}
+
+// isFolder tells whether there is a folder, and no link to one.
+func isFolder(path string) bool {
+	i, err := look(unix.AT_FDCWD, path)
+	return err == nil && i.isFolder()
 }
 
 func (s *Set) sameMount(p *Place, path string) bool {
@@ -210,7 +216,7 @@ func (s *Set) take(p *Place) error {
 // share says for as long as this life lasts that a job may be at work in a place.
 // Who resets it has it alone, for a moment.
 func (p *Place) share() error {
-	for range 500 {
+	for range 6000 {
 		if err := unix.Flock(p.fd(), unix.LOCK_SH|unix.LOCK_NB); err == nil {
 			return nil
 		} else if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
@@ -299,7 +305,7 @@ func (s *Set) Intact() time.Time {
 			return p.from
 		}
 	}
-	return s.First
+	return s.Noted
 }
 
 // Close gives the places back, which the end of the process does too.
