@@ -62,7 +62,10 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 	if !v.transient {
 		return false, nil
 	}
-	t.failed, t.last = t.failed+1, v
+	if ctx.Err() == nil || t.failed == 0 { // what the budget's end has cut off says nothing of GitHub
+		t.last = v
+	}
+	t.failed++
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -211,7 +214,7 @@ func plain(err error) error {
 
 // failure is the error of a call that ended without GitHub's last word.
 func (t *tries) failure(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if isOver := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded); ctx.Err() != nil && !isOver {
 		return context.Cause(ctx)
 	}
 	var e *Error // of the transport

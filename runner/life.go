@@ -98,6 +98,10 @@ type Options struct {
 	// Queued asks since when the job had been waiting that a runner runs; nil:
 	// nobody is asked.
 	Queued func(ctx context.Context, repository string, run, runner int64) (time.Time, error)
+	// Concluded asks how the newest job of a workflow run has ended that a runner
+	// had: success, failure or cancelled; "" if GitHub does not tell. nil: nobody is
+	// asked.
+	Concluded func(ctx context.Context, repository string, run, runner int64) (string, error)
 
 	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
@@ -127,6 +131,10 @@ type Life struct {
 	name string
 	id   int64
 
+	rootKill  *process      // the newest kill through sudo
+	nudge     chan struct{} // a job's hook has asked: there is a worker
+	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
+
 	used   bool // a job may have run in this container, or in a folder of it, before this life
 	around reset.Container
 	note   note       // what the next life is told of the runner's folder
@@ -147,7 +155,7 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
 	l.around = reset.Around(l.StateDir) // before we write anything ourselves
 	l.machine = newMachine(l.announce)
-	l.view.runs = make(chan struct{})
+	l.view.runs, l.nudge = make(chan struct{}), make(chan struct{}, 1)
 	if l.Trouble == nil {
 		l.Trouble = &Trouble{}
 	}
@@ -232,19 +240,21 @@ func (l *Life) prepare() (release func(), err error) {
 	if err := checkFolder(l.Home); err != nil {
 		return nil, err
 	}
-	if err := ensureWritable(l.Home); err != nil {
+	if l.account, err = accountFor(l.User); err != nil {
 		return nil, err
 	}
-	if os.Geteuid() == 0 && l.User != "root" {
-		if l.account, err = lookUpAccount(l.User); err != nil {
-			return nil, err
-		}
+	if err := checkHome(l.Home, l.account); err != nil {
+		return nil, err
 	}
 	l.record, err = openRecord(l.StateDir, l.Log)
 	if err != nil {
 		return nil, err
 	}
 	if err := l.readyForReuse(); err != nil {
+		l.record.close()
+		return nil, err
+	}
+	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
 		l.record.close()
 		return nil, err
 	}
@@ -315,6 +325,6 @@ func (l *Life) announce(from, to State, reason string) {
 // abandon ends what a fault of our own has left running.
 func (l *Life) abandon() {
 	if l.reaper != nil {
-		killTree(time.Now().Add(time.Second))
+		l.endTree()
 	}
 }

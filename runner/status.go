@@ -49,6 +49,14 @@ func (v *view) jobStarted(name string) {
 	v.job, v.described = &Job{Name: name, Since: time.Now()}, false
 }
 
+func (v *view) jobNamed(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job != nil {
+		v.job.Name = name
+	}
+}
+
 func (v *view) jobCompleted() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -93,6 +101,16 @@ func (v *view) connection(up bool) {
 	case v.lostFrom.IsZero():
 		v.lostFrom = time.Now()
 	}
+}
+
+// lostFor is since how long there is no connection to GitHub; 0: there is one.
+func (v *view) lostFor(now time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.lostFrom.IsZero() {
+		return 0
+	}
+	return max(now.Sub(v.lostFrom), 1)
 }
 
 func (v *view) versionIs(version string) {
@@ -236,6 +254,10 @@ const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
 
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
 	select {
 	case <-l.view.running():
 	case <-time.After(hookPatience):

@@ -3,7 +3,6 @@
 package runner
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -79,8 +78,8 @@ func (l *Life) changedByJob() string {
 	if !l.jobRan {
 		return ""
 	}
-	if left := killTree(time.Now().Add(time.Second)); len(left) > 0 {
-		return fmt.Sprintf("process %d, which cannot be ended,", left[0])
+	if err := killAll(time.Now().Add(time.Second)); err != nil {
+		return err.Error()
 	}
 	return changedPart(l.Home, l.intact, environmentFiles...)
 }

@@ -166,7 +166,7 @@ func checkHere(c config.Config) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkWritable(c.Home, work)}
+	findings := []finding{folder, checkFolders(c)}
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
@@ -202,20 +202,6 @@ func existing(path string) string {
 		}
 		path = filepath.Dir(path)
 	}
-}
-
-// checkWritable writes a file into the folders that have to be writable: the
-// runner keeps its registration in its own, and jobs their files in the other.
-func checkWritable(home, work string) finding {
-	for _, dir := range []string{home, work} {
-		f, err := os.CreateTemp(dir, ".org-runner-check-*")
-		if err != nil {
-			return fail(onWorkFolder, fmt.Sprintf("%s cannot be written: %v", dir, cause(err)), "mount a volume or tmpfs there that the runner's user owns, or set RUNNER_WORKDIR to another folder")
-		}
-		_ = f.Close()
-		_ = os.Remove(f.Name())
-	}
-	return ok(onWorkFolder, "%s and the runner's folder can be written", work)
 }
 
 // checkRecords looks where job records are to be kept. A folder of the container

@@ -52,7 +52,7 @@ func runNext(call Invocation, path string) error {
 	default:
 		return fmt.Errorf("ACTIONS_RUNNER_HOOK_JOB_STARTED is %s: a hook's name ends in .sh, .ps1 or .js", path)
 	}
-	command.Env, command.Stdin, command.Stdout, command.Stderr = call.Environ, call.Stdin, call.Stdout, call.Stderr
+	command.Env, command.Stdin, command.Stdout, command.Stderr = call.Environ, call.Stdin, unmasked(call.Stdout), unmasked(call.Stderr)
 	if err := command.Run(); err != nil {
 		if code := command.ProcessState; code != nil && code.ExitCode() > 0 {
 			return silent{err, code.ExitCode()}

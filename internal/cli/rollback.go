@@ -106,6 +106,7 @@ func (f envFileIn) comesFrom(backup []byte) bool {
 // validate holds a file against the parser that every start uses, without this
 // shell's variables.
 func (c *changeover) validate(what string, file *dotenv.File) error {
+	c.call.know(config.Secrets(file.Environ()))
 	machine := config.ThisMachine()
 	machine.ReadFile = func(string) ([]byte, os.FileInfo, error) { return nil, nil, fs.ErrNotExist }
 	_, err := config.Parse(file.Environ(), machine)

@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
-	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 	"github.com/virtuoso902/org-runner/runner/reset"
@@ -31,7 +30,7 @@ func runLife(call Invocation) error {
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
 
-	c, err := config.Parse(call.Environ, config.ThisMachine())
+	c, err := call.parse(config.ThisMachine())
 	if err != nil {
 		return err
 	}
@@ -39,37 +38,20 @@ func runLife(call Invocation) error {
 	for _, name := range config.Names() {
 		_ = os.Unsetenv(name)
 	}
-	masker := &secret.Masker{}
-	masker.Add(c.Credentials.Token)
-	masker.Add(c.Credentials.AppKey)
-	masker.Add(c.MonitorToken)
-	log := logger(masker.Writer(call.Stderr), c)
+	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	options, end, err := lifeOptions(call, c, masker, log)
+	options, end, err := lifeOptions(call, c, log)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := runner.Run(options, signals); err != nil {
-		return masked{err, masker}
-	}
-	return nil
+	return runner.Run(options, signals)
 }
-
-// masked is an error whose text passes through the masker: the last line of
-// defence, as for the log.
-type masked struct {
-	error
-	masker *secret.Masker
-}
-
-func (m masked) Error() string { return m.masker.Mask(m.error.Error()) }
-func (m masked) Unwrap() error { return m.error }
 
 // lifeOptions puts the two sides together. end gives back what was opened.
-func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
+func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
 		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
@@ -77,7 +59,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
 		OnReuse:  runner.Reuse(c.OnReuse),
-		StateDir: stateDir(c.Home, log), Mask: masker.Mask,
+		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
 		NoteKey: noteKey(c),
 		Environ: call.Environ, Ours: config.IsOurs,
@@ -96,7 +78,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	var o *observer
 	if c.MetricsAddr != "" {
 		var err error
-		if o, err = newObserver(c.MetricsAddr, workFolder(c), inFolder(options.StateDir, "totals.json"), call.Build, log); err != nil {
+		if o, err = newObserver(c.MetricsAddr, workFolder(c), inFolder(options.StateDir, "totals.json"), call.Build, call.masker, log); err != nil {
 			return options, nil, err
 		}
 	}
@@ -109,7 +91,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	default:
 		var trouble runner.Trouble
 		var err error
-		client, err = newClient(call.Build, c, masker, log, func(r *register.Options) {
+		client, err = newClient(call.Build, c, call.masker, log, func(r *register.Options) {
 			r.Trouble = trouble.Set
 			if o != nil {
 				r.Transport = counted{o, register.NewTransport()}

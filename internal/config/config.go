@@ -91,7 +91,8 @@ type Config struct {
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
 
-	Warnings []string // what is allowed, and probably not meant
+	Warnings []string        // what is allowed, and probably not meant
+	Secrets  []secret.String // all that must not be printed, those read from files included
 }
 
 // Machine is what a configuration depends on beside the environment.
@@ -141,6 +142,8 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
 	}
+	c := &p.config
+	c.Secrets = append(Secrets(environ), c.Credentials.Token, c.Credentials.AppKey, c.MonitorToken)
 	return p.config, nil
 }
 

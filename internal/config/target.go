@@ -103,10 +103,13 @@ func withoutServer(value string) string {
 	return value
 }
 
+// proxyVariables are those that name a proxy, in the order in which Go looks.
+var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"}
+
 // proxies refuses what Go would pass over in silence: the requests would go out
 // without the proxy. The value can hold a password, so it is not shown.
 func (p *parser) proxies() {
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+	for _, name := range proxyVariables {
 		value := p.set[name]
 		if value == "" {
 			continue

@@ -84,6 +84,9 @@ var operations = []struct {
 	{"runner:session", "POST", "/_runner/session", nobody},
 	{"runner:end-session", "DELETE", "/_runner/session", nobody},
 	{"runner:message", "POST", "/_runner/message", nobody},
+	{"runner:acknowledge", "POST", "/_runner/acknowledge", nobody},
+	{"runner:acquire", "POST", "/_runner/acquire", nobody},
+	{"runner:renew", "POST", "/_runner/renew", nobody},
 	{"runner:finish", "POST", "/_runner/finish", nobody},
 }
 

@@ -8,30 +8,6 @@ import (
 	"time"
 )
 
-// Behaviour is what the stand-in runner does out of the ordinary. Its listener
-// asks for it when it starts.
-type Behaviour struct {
-	ConfigHang       bool          // config.sh hangs before it registers
-	ConfigHangAfter  bool          // config.sh hangs after it has registered, before it writes .runner
-	ConfigFail       int           // so many config.sh fail before they register
-	ConfigDelay      time.Duration // config.sh takes so long before it registers
-	StartDelay       time.Duration // the listener takes so long to start
-	ListenerExit     int           // the listener ends with this code once it listens
-	ListenerExitOnce bool          // only the first one does
-	UpdatePause      time.Duration // a self-update has its files, and goes on so much later
-	IgnoreInterrupt  bool          // the listener hangs when it is interrupted
-	HangInCancel     bool          // the listener hangs when its job is cancelled
-	Ghost            bool          // the listener does not notice that it was deleted
-	HoldOutput       bool          // each job leaves a daemon behind that keeps the output open
-	LoseLines        bool          // the listener prints no state
-}
-
-// Behave sets what runners do from now on.
-func (s *Server) Behave(b Behaviour) { s.change(func() { s.behaviour = b }) }
-
-// BehaveAs sets it for the runner of a name alone.
-func (s *Server) BehaveAs(name string, b Behaviour) { s.change(func() { s.behaviours[name] = &b }) }
-
 // sweepNowAndThen notices lost connections also when nobody asks.
 func (s *Server) sweepNowAndThen() {
 	ticker := time.NewTicker(50 * time.Millisecond)
@@ -112,6 +88,7 @@ type runnerRequest struct {
 	Job                                       int64
 	Result, Log                               string
 	Shutdown                                  bool
+	Outcomes                                  []Outcome
 }
 
 func (s *Server) runnerCall(q request) response {
@@ -127,10 +104,12 @@ func (s *Server) runnerCall(q request) response {
 		return s.register(in)
 	case "runner:remove":
 		return s.unregister(in)
+	case "runner:finish":
+		return s.finish(in)
 	}
 	r := s.runners.byCredential[in.Credential]
 	if r == nil || r.done {
-		return notFound()
+		return ofKind("RunnerNotFound")
 	}
 	switch q.operation {
 	case "runner:session":
@@ -146,26 +125,20 @@ func (s *Server) runnerCall(q request) response {
 			r.session, r.Online, r.ended = nil, false, time.Now()
 		}
 		return noContent()
-	case "runner:finish":
-		return s.finish(r, in)
+	case "runner:acquire", "runner:renew":
+		for _, j := range s.jobs {
+			j.taken = j.taken || j.ID == in.Job
+		}
+		return noContent()
+	case "runner:acknowledge":
+		return noContent()
 	}
 	return notFound()
 }
 
-// nextBehaviour is what a listener that starts is told to do.
-func (s *Server) nextBehaviour(name, command string) Behaviour {
-	b := &s.behaviour
-	if own := s.behaviours[name]; own != nil {
-		b = own
-	}
-	now := *b
-	switch {
-	case command == "configure" && b.ConfigFail > 0:
-		b.ConfigFail--
-	case command == "run" && b.ListenerExitOnce:
-		b.ListenerExit = 0
-	}
-	return now
+// ofKind is a 404 of the service, which a listener tells from others.
+func ofKind(kind string) response {
+	return response{status: http.StatusNotFound, body: map[string]any{"message": "Not Found", "kind": kind}}
 }
 
 // authorized returns the scope that a registration or remove token is for, nil
@@ -202,13 +175,13 @@ func (s *Server) register(in runnerRequest) response {
 	group := sc.group(defaultGroup)
 	if in.Group != "" {
 		if group = sc.groupNamed(in.Group); group == nil {
-			return unprocessable("no such group")
+			return response{status: http.StatusUnprocessableEntity, body: map[string]any{"message": "no such group", "kind": "NoSuchGroup"}}
 		}
 	}
 	r := &Runner{Scope: sc.name, Name: in.Name, Labels: in.Labels, GroupID: group.ID, Ephemeral: in.Ephemeral, WorkDir: in.WorkDir, credential: ownCredential()}
 	if old := s.runners.byName[nameKey(sc.name, in.Name)]; old != nil {
 		if !in.Replace {
-			return refuse(http.StatusConflict, "A runner exists with the same name "+in.Name+".")
+			return response{status: http.StatusConflict, body: map[string]any{"message": "Already exists - A runner with the name " + in.Name + " already exists.", "kind": "NameTaken"}}
 		}
 		// Replaced in place: the old credentials are no good any more.
 		r.ID = old.ID
@@ -236,8 +209,12 @@ func (s *Server) message(q request) response {
 	defer timeout.Stop()
 	for {
 		s.mu.Lock()
-		answer := notFound()
-		if r := s.runners.byCredential[in.Credential]; r != nil && r.session != nil && r.session.id == in.Session {
+		answer := ofKind("RunnerNotFound")
+		if in.Job != 0 && s.served[in.Credential] {
+			answer = response{} // its listener has not seen the worker's end yet
+		} else if r := s.runners.byCredential[in.Credential]; r != nil && !r.done && (r.session == nil || r.session.id != in.Session) {
+			answer = ofKind("SessionExpired")
+		} else if r != nil && !r.done {
 			arrived := mine == nil
 			if arrived {
 				mine = r.session
@@ -281,9 +258,12 @@ func (s *Server) news(r *Runner, in runnerRequest) response {
 			continue
 		}
 		// A job whose message was lost on the way is delivered again.
-		again := j.Status == "in_progress" && j.RunnerID == r.ID
+		again := j.Status == "in_progress" && j.RunnerID == r.ID && !j.taken
 		if !again && (j.Status != "queued" || r.Busy || !s.serves(r, j)) {
 			continue
+		}
+		if j.token == "" {
+			j.token = "job-" + random(20)
 		}
 		j.Status, j.Started, j.RunnerID, j.RunnerName = "in_progress", time.Now(), r.ID, r.Name
 		r.Busy = true
@@ -291,7 +271,7 @@ func (s *Server) news(r *Runner, in runnerRequest) response {
 			j.group = *group
 		}
 		return response{status: http.StatusOK, body: map[string]any{"job": map[string]any{
-			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps, "env": j.Env,
+			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps, "plan": j.Plan, "env": j.Env, "token": j.token,
 		}}}
 	}
 	return response{}
@@ -323,16 +303,28 @@ func (s *Server) groupOf(r *Runner) *Group {
 	return sc.group(r.GroupID)
 }
 
-// finish ends a job; an ephemeral runner is removed with it.
-func (s *Server) finish(r *Runner, in runnerRequest) response {
-	for _, j := range s.jobs {
-		if j.ID == in.Job && j.RunnerID == r.ID && j.Status == "in_progress" {
-			j.Status, j.Result, j.Log, j.Shutdown, j.Completed = "completed", in.Result, in.Log, in.Shutdown, time.Now()
-		}
+// finish ends a job, with the job's own token, for its runner may be gone by then,
+// or with its runner's credential. An ephemeral runner is removed with it.
+func (s *Server) finish(in runnerRequest) response {
+	own := s.runners.byCredential[in.Credential]
+	at := slices.IndexFunc(s.jobs, func(j *Job) bool {
+		return j.ID == in.Job && (j.token != "" && j.token == in.Token || own != nil && own.ID == j.RunnerID)
+	})
+	if at < 0 {
+		return notFound()
+	}
+	j := s.jobs[at]
+	if j.Status == "in_progress" {
+		j.Status, j.Result, j.Log, j.Shutdown, j.Outcomes, j.Completed = "completed", in.Result, in.Log, in.Shutdown, in.Outcomes, time.Now()
+	}
+	r := s.runners.byID[j.RunnerID]
+	if r == nil || !r.Busy {
+		return noContent()
 	}
 	r.Busy = false
 	r.busyUntil = time.Now().Add(s.options.BusyAfterJob)
 	if r.Ephemeral {
+		s.served[r.credential] = true
 		r.done, r.leaves = true, time.Now().Add(s.options.RemoveAfterJob)
 		s.sweep(time.Now())
 	}

@@ -90,6 +90,7 @@ type Job struct {
 	Name       string
 	RunsOn     []string          // default: self-hosted
 	Steps      []string          // shell scripts, one after the other
+	Plan       []Step            // instead, where a script alone does not do
 	Env        map[string]string // of the steps
 	Actor      string
 	Branch     string // default: main
@@ -105,8 +106,12 @@ type Job struct {
 	Started    time.Time
 	Completed  time.Time
 
+	Outcomes []Outcome // of its steps, hooks included
+
 	cancel bool
-	group  Group // of its runner
+	group  Group  // of its runner
+	token  string // with which its worker reports
+	taken  bool   // its listener has answered for it: it is delivered no more
 }
 
 // scope is what runners belong to.
@@ -136,6 +141,7 @@ type world struct {
 	apps          []App
 	registrations map[string]issued // registration and remove tokens
 	runners       roster
+	served        map[string]bool // credentials of ephemeral runners that have had their job
 	jobs          []*Job
 	secrets       []string
 	nextID        int64
@@ -148,7 +154,7 @@ type world struct {
 func newWorld() world {
 	return world{
 		accounts: map[string]*account{}, scopes: map[string]*scope{}, tokens: map[string]*Token{}, quotas: map[string]*quota{},
-		registrations: map[string]issued{}, runners: newRoster(), installations: map[int64]string{}, deprecations: map[string]Deprecation{},
+		registrations: map[string]issued{}, runners: newRoster(), served: map[string]bool{}, installations: map[int64]string{}, deprecations: map[string]Deprecation{},
 		nextID: 20, latest: "2.336.0",
 	}
 }
@@ -323,11 +329,14 @@ func (s *Server) Release(id int64) {
 	})
 }
 
-// RemoveRunner deletes a runner behind its listener's back.
+// RemoveRunner deletes a runner behind its listener's back. A worker that lives
+// still reports the end of its job.
 func (s *Server) RemoveRunner(id int64) {
 	s.change(func() {
 		if r := s.runners.byID[id]; r != nil {
-			s.lose(r, time.Now())
+			if !s.connected(r) {
+				s.lose(r, time.Now())
+			}
 			s.runners.remove(id)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -90,7 +91,7 @@ func newFolder(t *testing.T, official string) *folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &folder{Server: s, t: t, dir: dir, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "RUNNER_ALLOW_RUNASROOT=1", "RUNNER_MANUALLY_TRAP_SIG=1"}}
+	f := &folder{Server: s, t: t, dir: dir, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8", "RUNNER_ALLOW_RUNASROOT=1", "RUNNER_MANUALLY_TRAP_SIG=1", "STAND_IN_SPEED=20"}}
 	t.Cleanup(func() {
 		for _, p := range f.processes("") {
 			_ = syscall.Kill(p, syscall.SIGKILL)
@@ -110,6 +111,11 @@ func newFolder(t *testing.T, official string) *folder {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// realTimes lets the runner take the times that the official one takes.
+func (f *folder) realTimes() {
+	f.env = slices.DeleteFunc(f.env, func(v string) bool { return strings.HasPrefix(v, "STAND_IN_SPEED=") })
 }
 
 // processes lists those of the folder whose command line holds a text.
@@ -240,6 +246,21 @@ func (f *folder) poll(what string, condition func() bool) {
 			f.t.Fatalf("never came: %s", what)
 		}
 	}
+}
+
+// file writes a file of the folder, executable, and returns its path.
+func (f *folder) file(name, content string) string {
+	f.t.Helper()
+	path := filepath.Join(f.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		f.t.Fatal(err)
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		f.t.Fatal(err)
+	}
+	return path
 }
 
 func (f *folder) has(name string) bool {

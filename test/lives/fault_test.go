@@ -150,7 +150,9 @@ func TestHangInCancel(t *testing.T) {
 	w := newWorld(t, githubtest.Options{LostAfter: 300 * time.Millisecond})
 	w.Behave(githubtest.Behaviour{HangInCancel: true})
 	w.env["RUNNER_WATCHDOG"] = "1s"
-	l := withJob(w, "sleep 600")
+	mark := filepath.Join(t.TempDir(), "mark")
+	l := withJob(w, "touch "+mark+"; sleep 600")
+	w.poll("the step", func() bool { _, err := os.Stat(mark); return err == nil })
 	id := w.Runners()[0].ID
 	w.CancelJob(w.Jobs()[0].ID)
 	w.Release(id)

@@ -3,13 +3,9 @@
 package lives
 
 import (
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
@@ -20,51 +16,21 @@ func TestProxy(t *testing.T) {
 	t.Parallel()
 	const host = "github.example"
 	w := newWorld(t, githubtest.Options{TLSHosts: []string{host}})
-	_, port, err := net.SplitHostPort(strings.TrimPrefix(w.URL(), "https://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var connections atomic.Int64
-	proxy := &http.Server{Handler: http.HandlerFunc(func(response http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect || r.Host != host+":"+port {
-			response.WriteHeader(http.StatusForbidden)
-			return
-		}
-		connections.Add(1)
-		to, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err != nil {
-			response.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		from, _, err := response.(http.Hijacker).Hijack()
-		if err != nil {
-			to.Close()
-			return
-		}
-		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { _, _ = io.Copy(to, from); to.Close() }()
-		go func() { _, _ = io.Copy(from, to); from.Close() }()
-	})}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go func() { _ = proxy.Serve(listener) }()
-	t.Cleanup(func() { proxy.Close() })
-
+	from, to := local(t, w.Server)
+	g := newGate(t, from, to)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, w.CA(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"echo proxy=$HTTPS_PROXY"}})
-	w.start("HTTPS_PROXY=http://"+listener.Addr().String(), "NO_PROXY=elsewhere.example", "SSL_CERT_FILE="+ca).end(0)
+	w.start("HTTPS_PROXY=http://"+g.address, "NO_PROXY=elsewhere.example", "SSL_CERT_FILE="+ca).end(0)
 	w.none()
 	if j := w.Job(job); !strings.Contains(j.Log, "proxy=http://127.0.0.1:") {
 		t.Errorf("the job does not see the proxy: %s", j.Log)
 	}
 	// The token request, and at least config.sh and the listener.
-	if connections.Load() < 3 {
-		t.Errorf("%d connections went through the proxy", connections.Load())
+	if g.tunnels() < 3 {
+		t.Errorf("%d connections went through the proxy", g.tunnels())
 	}
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
 )
 
 // options are the command line and the inputs by environment, by lower-case
@@ -67,23 +70,18 @@ func (o options) check(command string) bool {
 
 func (o options) is(name string) bool { return strings.EqualFold(o.values[name], "true") }
 
-// fail prints an error as the official listener does, and is its exit code.
-func fail(format string, values ...any) int {
-	fmt.Fprintf(os.Stderr, format+"\n", values...)
-	return 1
-}
-
-func success(text string) { fmt.Println("√ " + text) }
-
 // configure registers the runner and writes its files.
 func configure(root string, o options) int {
 	interrupted := make(chan os.Signal, 1)
-	signal.Notify(interrupted, syscall.SIGINT)
+	if !signal.Ignored(syscall.SIGINT) {
+		signal.Notify(interrupted, syscall.SIGINT)
+	}
 	go func() {
 		<-interrupted
 		fmt.Println("Exiting...")
 		os.Exit(1)
 	}()
+	term.open(root, "Runner")
 	if !o.check("configure") {
 		return 1
 	}
@@ -108,10 +106,15 @@ func configure(root string, o options) int {
 	if s.WorkFolder == "" {
 		s.WorkFolder = "_work"
 	}
-	fmt.Println("\n# Authentication")
+	banner()
+	heading("Authentication")
 	b := askBehaviour(s.ServerURL, "configure", s.AgentName)
+	s.UseV2Flow = !b.Classic
 	if b.ConfigHang {
 		select {}
+	}
+	if b.ConfigAbort != "" {
+		abort(b.ConfigAbort)
 	}
 	time.Sleep(b.ConfigDelay)
 	if b.ConfigFail > 0 {
@@ -121,7 +124,7 @@ func configure(root string, o options) int {
 	if err != nil {
 		return fail("%s", err)
 	}
-	credential, err := register(&s, o, labels)
+	credential, err := register(&s, o, labels, b.ConfigCall)
 	if err != nil {
 		return fail("%s", err)
 	}
@@ -131,9 +134,15 @@ func configure(root string, o options) int {
 	if err := s.save(root, credential); err != nil {
 		return fail("%s", err)
 	}
-	fmt.Println("\n# Runner settings")
-	fmt.Println()
+	heading("Runner settings")
+	term.line("")
 	success("Settings Saved.")
+	term.line("")
+	work := s.WorkFolder
+	if !filepath.IsAbs(work) {
+		work = filepath.Join(root, work)
+	}
+	_ = os.MkdirAll(work, 0o755) // one that cannot be written fails the first job
 	// For a service, which containers do not use.
 	if err := os.WriteFile(filepath.Join(root, "svc.sh"), []byte("#!/bin/bash\n"), 0o755); err != nil {
 		return fail("%s", err)
@@ -162,8 +171,10 @@ func labelsFor(o options) ([]string, error) {
 	return labels, nil
 }
 
-// register asks three times, but once only when the answer is 404.
-func register(s *settings, o options, labels []string) (credential string, err error) {
+// register asks three times, 1 to 5 s apart, but once only when the answer is 404.
+// Whether the name is taken it asks before: a registration whose answer was lost
+// is met by its own second try.
+func register(s *settings, o options, labels []string, at githubtest.ConfigCall) (credential string, err error) {
 	in := map[string]any{
 		"token": o.values["token"], "url": s.GitHubURL, "name": s.AgentName, "group": s.PoolName, "labels": labels,
 		"ephemeral": s.Ephemeral, "replace": o.is("replace"), "workdir": s.WorkFolder,
@@ -173,53 +184,119 @@ func register(s *settings, o options, labels []string) (credential string, err e
 		PoolName, Credential string
 	}
 	for try := 1; ; try++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), pace(callTimeout))
 		err = call(ctx, http.MethodPost, s.ServerURL+"/_runner/register", in, &out)
 		cancel()
 		if err == nil {
 			break
 		}
+		if at != "" || isKind(err, "NoSuchGroup") || isKind(err, "NameTaken") && try == 1 {
+			connected()
+		}
 		switch {
-		case isStatus(err, http.StatusUnprocessableEntity):
-			fmt.Println()
-			success("Connected to GitHub")
+		case isKind(err, "NoSuchGroup"):
 			return "", fmt.Errorf("Could not find any self-hosted runner group named %q.", s.PoolName) //nolint:staticcheck // the official words
-		case isStatus(err, http.StatusConflict):
-			fmt.Println()
-			success("Connected to GitHub")
-			fmt.Println("A runner exists with the same name")
+		case isKind(err, "NameTaken") && try == 1:
+			term.line("A runner exists with the same name")
 			return "", fmt.Errorf("A runner exists with the same name %s.", s.AgentName) //nolint:staticcheck // the official words
 		}
-		var r refused
-		if isRefused(err, &r) {
-			fail("Http response code: %s from 'POST %s/api/v3/actions/runner-registration' (Request Id: %s)\n%s", strings.ReplaceAll(http.StatusText(r.status), " ", ""), s.ServerURL, r.id, r.body)
-		}
-		if r.status == http.StatusNotFound || try == 3 {
+		err = refusal(err, s.ServerURL, at, try > 1)
+		if isStatus(err, http.StatusNotFound) || at == githubtest.ConfigPools || try == 3 {
 			return "", err
 		}
-		time.Sleep(time.Second)
+		in["replace"] = false
+		time.Sleep(between(time.Second, 5*time.Second))
 	}
-	fmt.Println()
-	success("Connected to GitHub")
-	fmt.Println("\n# Runner Registration")
-	fmt.Println()
+	connected()
+	heading("Runner Registration")
+	term.line("")
+	term.line("")
+	term.line("")
 	success("Runner successfully added")
+	if !s.UseV2Flow {
+		success("Runner connection is good")
+	}
 	s.AgentID, s.PoolID, s.PoolName = out.ID, out.PoolID, out.PoolName
 	return out.Credential, nil
 }
 
-// save writes the three files, .runner with a byte order mark.
+// refusal says which call was refused, and is what config.sh ends with.
+func refusal(err error, server string, at githubtest.ConfigCall, again bool) error {
+	var r refused
+	if !isRefused(err, &r) {
+		return errors.New("An error occurred while sending the request.") //nolint:staticcheck // the official words
+	}
+	method, path := "POST", "actions/runner-registration"
+	switch {
+	case at == githubtest.ConfigPools:
+		return errors.New(http.StatusText(r.status))
+	case at == githubtest.ConfigGroups:
+		method, path = "Get", string(at)
+	case at == githubtest.ConfigRegister || again && isKind(err, "NameTaken"):
+		method, path = "Post", string(githubtest.ConfigRegister)
+	}
+	fail("Http response code: %s from '%s %s/api/v3/%s' (Request Id: %s)\n%s", strings.ReplaceAll(http.StatusText(r.status), " ", ""), method, server, path, r.id, r.body)
+	return err
+}
+
+func connected() {
+	term.line("")
+	success("Connected to GitHub")
+}
+
+func heading(text string) {
+	term.line("")
+	term.line("# %s", text)
+	term.line("")
+}
+
+// banner is config.sh's first words, one of which is written in two parts.
+func banner() {
+	term.line("")
+	line := strings.Repeat("-", 80)
+	term.line("%s", line)
+	for _, text := range []string{
+		`        ____ _ _   _   _       _          _        _   _                      `,
+		`       / ___(_) |_| | | |_   _| |__      / \   ___| |_(_) ___  _ __  ___      `,
+		`      | |  _| | __| |_| | | | | '_ \    / _ \ / __| __| |/ _ \| '_ \/ __|     `,
+		`      | |_| | | |_|  _  | |_| | |_) |  / ___ \ (__| |_| | (_) | | | \__ \     `,
+		`       \____|_|\__|_| |_|\__,_|_.__/  /_/   \_\___|\__|_|\___/|_| |_|___/     `,
+		`                                                                              `,
+	} {
+		term.line("|%s|", text)
+	}
+	fmt.Print("|                       ")
+	term.trace("Terminal", "WRITE: Self-hosted runner registration")
+	fmt.Println("Self-hosted runner registration                        |")
+	term.line("|%78s|", "")
+	term.line("%s", line)
+}
+
+// abort dies of an exception as .NET does: with its trace and SIGABRT.
+func abort(exception string) {
+	fmt.Fprintf(os.Stderr, "Unhandled exception. %s\n   at System.IO.RandomAccess.WriteAtOffset(SafeFileHandle handle, ReadOnlySpan`1 buffer, Int64 fileOffset)\n"+
+		"   at System.IO.StreamWriter.Flush(Boolean flushStream, Boolean flushEncoder)\n   at GitHub.Runner.Common.HostTraceListener.WriteHeader(String source, TraceEventType eventType, Int32 id)\n", exception)
+	// Go's own runtime would make another exit code of the signal.
+	_ = syscall.Exec("/bin/sh", []string{"Runner.Listener", "-c", "ulimit -c 0; kill -ABRT $$"}, os.Environ())
+	os.Exit(134)
+}
+
+// save writes the three files, .runner with a byte order mark. Only the key is for
+// the owner alone.
 func (s settings) save(root, credential string) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
 	}
-	for _, file := range []struct{ name, content string }{
-		{".credentials_rsaparams", `{"d":"x"}`},
-		{".credentials", fmt.Sprintf(`{"scheme":"OAuth","data":{"token":%q}}`, credential)},
-		{".runner", byteOrderMark + string(text)},
+	for _, file := range []struct {
+		name, content string
+		mode          os.FileMode
+	}{
+		{".credentials_rsaparams", `{"d":"x"}`, 0o600},
+		{".credentials", fmt.Sprintf(`{"scheme":"OAuth","data":{"token":%q}}`, credential), 0o644},
+		{".runner", byteOrderMark + string(text), 0o644},
 	} {
-		if err := os.WriteFile(filepath.Join(root, file.name), []byte(file.content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(root, file.name), []byte(file.content), file.mode); err != nil {
 			return err
 		}
 	}
@@ -231,14 +308,14 @@ func remove(root string, o options) int {
 	if !o.check("remove") {
 		return 1
 	}
-	fmt.Println("\n# Runner removal")
+	heading("Runner removal")
 	if o.is("local") {
 		forget(root)
 		return 0
 	}
 	s, err := readSettings(root)
 	if err != nil {
-		fmt.Println("Cannot connect to server, because config files are missing. Skipping removing runner from the server.")
+		term.line("Cannot connect to server, because config files are missing. Skipping removing runner from the server.")
 		forget(root)
 		return 0
 	}
@@ -249,7 +326,7 @@ func remove(root string, o options) int {
 		fail("Failed: Removing runner from the server")
 		return fail("%s", err)
 	}
-	fmt.Println()
+	term.line("")
 	success("Runner removed successfully")
 	forget(root)
 	return 0
@@ -265,7 +342,7 @@ func forget(root string) {
 		if found[file] {
 			success("Removed " + file)
 		} else {
-			fmt.Println("Does not exist. Skipping Removing " + file)
+			term.line("Does not exist. Skipping Removing %s", file)
 		}
 	}
 }

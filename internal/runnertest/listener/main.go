@@ -5,17 +5,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 const version = "2.336.0"
@@ -37,15 +32,17 @@ func main() {
 	inputs := takeInputs()
 	command := os.Args[1]
 	o := parse(command, os.Args[2:], inputs)
+	code := 1
 	switch command {
 	case "configure":
-		os.Exit(configure(root, o))
+		code = configure(root, o)
 	case "remove":
-		os.Exit(remove(root, o))
+		code = remove(root, o)
 	case "run":
-		os.Exit(run(root, o))
+		code = run(root, o)
 	}
-	os.Exit(1)
+	term.trace("Listener", "Runner execution has finished with return code %d", code)
+	os.Exit(code)
 }
 
 // loadDotEnv reads .env of the runner's folder into the environment.
@@ -126,68 +123,4 @@ func server(address string) string {
 		return address
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-// refused is an answer that is none of the good ones.
-type refused struct {
-	status int
-	id     string // of the request
-	body   string
-}
-
-func (r refused) Error() string {
-	return fmt.Sprintf("Response status code does not indicate success: %d (%s).", r.status, http.StatusText(r.status))
-}
-
-func isRefused(err error, r *refused) bool { return errors.As(err, r) }
-
-func isStatus(err error, status int) bool {
-	var r refused
-	return isRefused(err, &r) && r.status == status
-}
-
-// call is one request to GitHub, in the stand-ins' own words.
-func call(ctx context.Context, method, address string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode >= 300 {
-		return refused{response.StatusCode, response.Header.Get("X-GitHub-Request-Id"), string(data)}
-	}
-	if out != nil && len(data) > 0 {
-		return json.Unmarshal(data, out)
-	}
-	return nil
-}
-
-// behaviour is what the fake wants to be done out of the ordinary.
-type behaviour struct {
-	ConfigHang, ConfigHangAfter          bool
-	ConfigFail                           int
-	ConfigDelay, StartDelay, UpdatePause time.Duration
-	ListenerExit                         int
-	IgnoreInterrupt, HangInCancel, Ghost bool
-	HoldOutput, LoseLines                bool
-}
-
-func askBehaviour(server, command, name string) behaviour {
-	var b behaviour
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	_ = call(ctx, http.MethodGet, server+"/_runner/behaviour?for="+command+"&name="+url.QueryEscape(name), nil, &b)
-	return b
 }

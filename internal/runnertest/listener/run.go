@@ -10,20 +10,22 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
 )
 
+// conflictTries is how often a session conflict is tried, in 211 s.
+const conflictTries = 8
+
+// The listener's exit codes.
 const (
-	// retryPause is the wait after an error of the connection; the official one's
-	// is 15 to 60 s.
-	retryPause = 200 * time.Millisecond
-	// conflictTries is how often a session conflict is tried; the official
-	// listener gives up after 4 minutes.
-	conflictTries = 4
-	// unloadTimeout is how long a listener lives after SIGTERM at most.
-	unloadTimeout = 30 * time.Second
+	codeDone       = 0
+	codeTerminated = 1
+	codeRetryable  = 2
+	codeConflict   = 5
 )
 
 // listener is one run of Runner.Listener.
@@ -32,8 +34,12 @@ type listener struct {
 	settings   settings
 	credential string
 	session    string
-	behaviour  behaviour
+	behaviour  githubtest.Behaviour
 	stop       context.Context // ends with SIGINT or SIGTERM
+	terminated atomic.Bool     // by SIGTERM
+	lost       bool            // an error of the connection was told
+	failures   int             // polls that went wrong since the last message
+	jobEnded   time.Time
 }
 
 type message struct {
@@ -42,42 +48,20 @@ type message struct {
 }
 
 type job struct {
-	ID, Run                    int64
-	Repository, Workflow, Name string
-	Steps                      []string
-	Env                        map[string]string
-}
-
-// stamp is a point in time as .NET's universal sortable format has it.
-func stamp() string { return time.Now().UTC().Format("2006-01-02 15:04:05Z") }
-
-// diagnostics tells whether the diagnostic log goes to standard output too.
-var diagnostics = os.Getenv("ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT") != ""
-
-// say prints a line as the listener does, with its echo in the diagnostic log.
-func (l *listener) say(format string, values ...any) {
-	if l.behaviour.LoseLines {
-		return
-	}
-	line := stamp() + ": " + fmt.Sprintf(format, values...)
-	if diagnostics {
-		fmt.Printf("[RUNNER %s INFO Terminal] WRITE LINE: %s\n", stamp(), line)
-	}
-	fmt.Println(line)
-}
-
-// complain prints an error of the connection.
-func (l *listener) complain(err error) {
-	if !l.behaviour.LoseLines {
-		fail("%s: Runner connect error: %s. Retrying until reconnected.", stamp(), err)
-	}
+	ID, Run                           int64
+	Repository, Workflow, Name, Token string
+	Steps                             []string
+	Plan                              []githubtest.Step
+	Env                               map[string]string
 }
 
 // run is Runner.Listener run.
 func run(root string, o options) int {
 	if !o.check("run") {
-		return 1
+		return codeTerminated
 	}
+	term.open(root, "Runner")
+	term.trace("Listener", "Runner is built for linux-x64 (%s)", version)
 	if jit := o.values["jitconfig"]; jit != "" {
 		if err := writeJIT(root, jit); err != nil {
 			return fail("%s", err)
@@ -87,16 +71,22 @@ func run(root string, o options) int {
 	if err != nil {
 		return fail("Runner is not configured.")
 	}
-	_ = os.MkdirAll(filepath.Join(root, "_diag"), 0o755)
-	_ = os.WriteFile(filepath.Join(root, "_diag", "Runner_"+time.Now().UTC().Format("20060102-150405")+"-utc.log"), []byte("the listener's log\n"), 0o644)
 	l := &listener{root: root, settings: s, credential: readCredential(root), behaviour: askBehaviour(s.ServerURL, "run", s.AgentName)}
+	l.settings.UseV2Flow = !l.behaviour.Classic
+	term.mute = l.behaviour.LoseLines
+	if l.behaviour.HoldOutput {
+		holdOutput()
+	}
+	time.Sleep(pace(startTime)) // .NET starts: an interrupt ends it
 	l.watchSignals()
-	time.Sleep(l.behaviour.StartDelay)
+	if !wait(l.stop, l.behaviour.StartDelay) {
+		return codeDone
+	}
 	if code, ok := l.connect(); !ok {
 		return code
 	}
-	fmt.Println("Current runner version: '" + current(root) + "'")
-	l.say("Listening for Jobs")
+	term.line("Current runner version: '%s'", current(root))
+	term.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
 		if code == 3 || code == 4 {
 			if err := l.beginUpdate(root); err != nil {
@@ -109,11 +99,15 @@ func run(root string, o options) int {
 	return l.listen()
 }
 
-// watchSignals takes SIGINT and SIGTERM. Both stop the listener: the first waits
-// for a job's worker without limit, the second for a while.
+// watchSignals takes SIGINT and SIGTERM, the first only if it was not ignored at
+// the start, as what a shell starts with & is. Both stop the listener: the first
+// waits for a job's worker without limit, the second for a while.
 func (l *listener) watchSignals() {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGINT) {
+		signal.Notify(signals, syscall.SIGINT)
+	}
 	var cancel context.CancelFunc
 	l.stop, cancel = context.WithCancel(context.Background())
 	go func() {
@@ -122,13 +116,22 @@ func (l *listener) watchSignals() {
 				continue
 			}
 			if s == syscall.SIGTERM {
-				time.AfterFunc(unloadTimeout, func() { os.Exit(128 + int(syscall.SIGTERM)) })
+				l.terminated.Store(true)
+				time.AfterFunc(pace(unloadTimeout), func() { os.Exit(128 + int(syscall.SIGTERM)) })
 			} else {
 				fmt.Println("Exiting...")
 			}
 			cancel()
 		}
 	}()
+}
+
+// holdOutput leaves a daemon behind that keeps the listener's own output open.
+func holdOutput() {
+	daemon := exec.Command("sleep", "600")
+	daemon.Stdout, daemon.Stderr = os.Stderr, os.Stderr
+	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	_ = daemon.Start()
 }
 
 func writeJIT(root, jit string) error {
@@ -152,186 +155,99 @@ func writeJIT(root, jit string) error {
 	return nil
 }
 
-func (l *listener) request(extra map[string]any) map[string]any {
+// ask is a request with what tells GitHub who asks.
+func (l *listener) ask(ctx context.Context, method, what string, extra map[string]any, out any) error {
 	in := map[string]any{"credential": l.credential, "session": l.session, "version": current(l.root)}
 	for key, value := range extra {
 		in[key] = value
 	}
-	return in
+	return call(ctx, method, l.settings.ServerURL+"/_runner/"+what, in, out)
 }
 
-// pause waits before the next try; false when the listener is stopped.
-func (l *listener) pause() bool {
-	select {
-	case <-time.After(retryPause):
-		return true
-	case <-l.stop.Done():
-		return false
-	}
-}
+const deletedWords = "Failed to create a session. The runner registration has been deleted from the server, please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently."
 
 // connect makes the session.
 func (l *listener) connect() (code int, ok bool) {
-	lost := false
-	for conflicts := 0; l.stop.Err() == nil; l.pause() {
-		fmt.Println()
+	told := false
+	for conflicts := 0; l.stop.Err() == nil; wait(l.stop, pace(sessionPause)) {
+		term.line("")
 		success("Connected to GitHub")
-		fmt.Println()
+		term.line("")
 		var out struct{ Session string }
-		err := call(l.stop, http.MethodPost, l.settings.ServerURL+"/_runner/session", l.request(nil), &out)
+		ctx, cancel := context.WithTimeout(l.stop, pace(callTimeout))
+		err := l.ask(ctx, http.MethodPost, "session", nil, &out)
+		cancel()
 		switch {
 		case err == nil:
-			if lost {
-				l.say("Runner reconnected.")
+			if told {
+				term.say("Runner reconnected.")
 			}
 			l.session = out.Session
-			return 0, true
+			return codeDone, true
 		case l.stop.Err() != nil:
-			return 0, false
-		case isStatus(err, http.StatusNotFound):
-			return fail("Failed to create a session. The runner registration has been deleted from the server, please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently."), false
+			return codeDone, false
+		case isKind(err, "RunnerNotFound"):
+			return fail(deletedWords), false
+		case l.settings.UseV2Flow && isStatus(err, http.StatusUnauthorized):
+			return fail("Failed to create session. You are not authorized to access %s.", l.settings.ServerURL), false
+		case l.settings.UseV2Flow && isStatus(err, http.StatusForbidden):
+			return fail("Failed to create session. Error: Forbidden"), false
 		case isStatus(err, http.StatusConflict):
 			fail("A session for this runner already exists.")
 			if conflicts++; conflicts == conflictTries {
-				fail("Stop retry on SessionConflictException after retried for 240 seconds.\nFailed to create session. %s", err)
-				return 5, false
+				fail("Stop retry on SessionConflictException after retried for 240 seconds.")
+				fail("Failed to create session. %s", l.reason(err))
+				return codeConflict, false
 			}
 		}
-		if !lost {
-			l.complain(err)
-			lost = true
+		if !told {
+			words := l.reason(err)
+			if l.settings.UseV2Flow && !isStatus(err, http.StatusConflict) {
+				words = "Failed to create broker session: " + words
+			}
+			complain(words)
+			told = true
 		}
 	}
-	return 0, false
+	return codeDone, false
 }
 
-func (l *listener) endSession() {
+func (l *listener) endSession() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	_ = call(ctx, http.MethodDelete, l.settings.ServerURL+"/_runner/session", l.request(nil), nil)
+	return l.ask(ctx, http.MethodDelete, "session", nil, nil)
 }
 
 // listen waits for jobs and runs them.
 func (l *listener) listen() int {
-	for lost := false; l.stop.Err() == nil; {
-		var m message
-		err := call(l.stop, http.MethodPost, l.settings.ServerURL+"/_runner/message", l.request(nil), &m)
+	for l.stop.Err() == nil {
+		m, code, ended := l.next()
 		switch {
-		case l.stop.Err() != nil && err != nil:
+		case ended:
+			return code
+		case m.Job == nil:
 			continue
-		case isStatus(err, http.StatusNotFound) && l.behaviour.Ghost:
-			<-l.stop.Done()
-			continue
-		case isStatus(err, http.StatusNotFound):
-			// Since 2.336.0 the listener removes what is left of a registration that
-			// GitHub has deleted, and ends as if all were well.
-			fail("The runner no longer exists on the server. Cleaning up local configuration.")
+		}
+		after, deleted := l.runJob(m.Job)
+		l.jobEnded = time.Now()
+		switch {
+		case deleted:
+			return after()
+		case l.terminated.Load():
+			return 128 + int(syscall.SIGTERM)
+		case l.stop.Err() != nil:
+			// A job that a signal has ended is not one that has completed: the files
+			// stay.
+			_ = l.endSession()
+			return codeDone
+		case l.settings.Ephemeral:
+			_ = l.endSession() // GitHub has no such runner any more
 			forget(l.root)
-			return 0
-		case err != nil:
-			if !lost {
-				l.complain(err)
-				lost = true
-			}
-			l.pause()
-			continue
-		}
-		if lost {
-			l.say("Runner reconnected.")
-			lost = false
-		}
-		if m.Job == nil {
-			continue
-		}
-		l.runJob(m.Job)
-		// A job that a signal has ended is not one that has completed: then the
-		// files stay.
-		if l.settings.Ephemeral && l.stop.Err() == nil {
-			l.endSession()
-			forget(l.root)
-			return 0
+			return codeDone
 		}
 	}
-	l.endSession()
-	return 0
-}
-
-// runJob runs a job in a worker, and tells GitHub how it ended.
-func (l *listener) runJob(j *job) {
-	l.say("Running job: %s", j.Name)
-	result, log := l.work(j)
-	shown := map[string]string{"success": "Succeeded", "failure": "Failed", "cancelled": "Canceled", "shutdown": "Canceled"}[result]
-	shutdown := result == "shutdown"
-	if shutdown {
-		result = "failure" // what GitHub shows of a job whose runner was shut down
+	if isKind(l.endSession(), "RunnerNotFound") {
+		return l.deleted()()
 	}
-	for try := 0; ; try++ {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		err := call(ctx, http.MethodPost, l.settings.ServerURL+"/_runner/finish", l.request(map[string]any{"job": j.ID, "result": result, "log": log, "shutdown": shutdown}), nil)
-		cancel()
-		if err == nil || isStatus(err, http.StatusNotFound) || try == 60 {
-			break
-		}
-		time.Sleep(retryPause)
-	}
-	l.say("Job %s completed with result: %s", j.Name, shown)
-}
-
-// work runs the worker and passes a cancellation on, from GitHub or from a
-// signal, once. It waits for the worker without limit.
-func (l *listener) work(j *job) (result, log string) {
-	worker := exec.Command(filepath.Join(l.root, "bin", "Runner.Worker"), "spawnclient")
-	worker.Stderr = os.Stderr
-	toWorker, err := worker.StdinPipe()
-	if err != nil {
-		return "failure", err.Error()
-	}
-	fromWorker, err := worker.StdoutPipe()
-	if err != nil {
-		return "failure", err.Error()
-	}
-	if err := worker.Start(); err != nil {
-		return "failure", err.Error()
-	}
-	encoder := json.NewEncoder(toWorker)
-	_ = encoder.Encode(order{Job: *j, Settings: l.settings, HoldOutput: l.behaviour.HoldOutput})
-	var once sync.Once
-	tell := func(word string) {
-		once.Do(func() {
-			if l.behaviour.HangInCancel {
-				select {}
-			}
-			_ = encoder.Encode(word)
-		})
-	}
-	ctx, end := context.WithCancel(context.Background())
-	defer end()
-	go func() {
-		select {
-		case <-l.stop.Done():
-			tell("shutdown")
-		case <-ctx.Done():
-		}
-	}()
-	go l.watchForCancel(ctx, j, tell)
-	var out outcome
-	if err = json.NewDecoder(fromWorker).Decode(&out); err != nil {
-		out = outcome{Result: "failure", Log: "the worker died"}
-	}
-	_ = worker.Wait()
-	return out.Result, out.Log
-}
-
-// watchForCancel keeps the listener's connection while a job runs.
-func (l *listener) watchForCancel(ctx context.Context, j *job, tell func(word string)) {
-	for ctx.Err() == nil {
-		var m message
-		err := call(ctx, http.MethodPost, l.settings.ServerURL+"/_runner/message", l.request(map[string]any{"job": j.ID}), &m)
-		if m.Cancel {
-			go tell("cancel")
-		}
-		if err != nil || m.Cancel {
-			time.Sleep(retryPause)
-		}
-	}
+	return codeDone
 }

@@ -1,282 +1,228 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
 )
 
-// How a step is ended when its job is cancelled (ProcessInvoker.cs).
-const (
-	interruptWait = 7500 * time.Millisecond
-	terminateWait = 2500 * time.Millisecond
-)
-
-// order is what a worker is told on its standard input; after it may come one
-// word: cancel or shutdown.
+// order is what a worker is told by its listener; after it may come words: cancel
+// or shutdown. A listener that is gone says nothing more, and the worker goes on.
 type order struct {
-	Job        job
-	Settings   settings
-	HoldOutput bool
+	Job      job
+	Settings settings
 }
 
-// outcome is what it answers on its standard output: success, failure, cancelled
-// or shutdown.
-type outcome struct{ Result, Log string }
-
-// worker runs one job: the started hook, the steps, the completed hook.
+// worker runs one job: the started hook, the steps, the completed hook. It
+// reports by itself.
 type worker struct {
-	job       job
-	env       []string
-	dir       string
-	log       logBuffer
-	word      string // why it is cancelled; read after cancelled is closed
-	once      sync.Once
-	cancelled chan struct{}
+	root     string
+	order    order
+	env      []string
+	dir      string // of the repository
+	temp     string
+	tracking string
+	notes    []string
+	log      logBuffer
+	outcomes []githubtest.Outcome
+
+	cancelling, stopping sync.Once
+	cancelled, shutdown  chan struct{}
 }
 
-// logBuffer is what a step and what it leaves behind write into.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// The exit codes of the official worker (TaskResultUtil.cs).
+const (
+	succeeded = 100
+	failed    = 102
+	canceled  = 103
+)
 
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.ToValidUTF8(l.b.String(), "?")
-}
-
-// work is Runner.Worker.
+// work is Runner.Worker spawnclient IN OUT: two descriptors, of which the second
+// is not used.
 func work(root string) int {
-	decoder := json.NewDecoder(bufio.NewReader(os.Stdin))
-	var o order
-	if err := decoder.Decode(&o); err != nil {
+	term.who = "WORKER"
+	in, err := strconv.Atoi(os.Args[2])
+	if err != nil {
 		return fail("%s", err)
 	}
-	w := &worker{job: o.Job, cancelled: make(chan struct{})}
-	w.watch(decoder)
-	if err := w.prepare(root, o.Settings); err != nil {
+	w := &worker{root: root, tracking: "github_" + guid(), cancelled: make(chan struct{}), shutdown: make(chan struct{})}
+	w.watchSignals()
+	term.open(root, "Worker")
+	syscall.CloseOnExec(in)
+	decoder := json.NewDecoder(os.NewFile(uintptr(in), "listener"))
+	if err := decoder.Decode(&w.order); err != nil {
 		return fail("%s", err)
 	}
-	if o.HoldOutput {
-		daemon := exec.Command("sleep", "600")
-		daemon.Stdout, daemon.Stderr = os.Stderr, os.Stderr
-		daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		_ = daemon.Start()
-	}
-	result := w.steps()
-	// A shutdown skips the hook too; a person's cancellation does not.
-	if hook := os.Getenv("ACTIONS_RUNNER_HOOK_JOB_COMPLETED"); hook != "" && result != "shutdown" {
-		fmt.Fprintln(&w.log, "Complete runner")
-		if w.process(nil, "bash", "-e", hook) != nil && result == "success" {
-			result = "failure"
+	message, _ := json.MarshalIndent(w.order.Job, "", "  ")
+	term.trace("Worker", "Job message:\n%s", message)
+	go func() {
+		var word string
+		for decoder.Decode(&word) == nil {
+			w.hear(word)
 		}
+	}()
+	time.Sleep(pace(workerStart))
+	if err := w.prepare(); err != nil {
+		term.trace("Worker", "%s", err)
+		return w.report("failure")
 	}
-	_ = json.NewEncoder(os.Stdout).Encode(outcome{result, w.log.String()})
-	return 0
+	all := w.plan()
+	for _, note := range w.notes {
+		w.log.say("%s", note)
+	}
+	result := w.run(all)
+	w.terminateOrphans()
+	empty(w.temp)
+	time.Sleep(pace(reportTime))
+	return w.report(result)
 }
 
-// watch waits for the word that ends the job. An interrupt leaves the worker
-// alone, so that its listener can end the job; SIGTERM ends the job.
-func (w *worker) watch(decoder *json.Decoder) {
+// watchSignals: an interrupt leaves the worker alone, so that its listener can
+// end the job; SIGTERM is the runner's shutdown. A standard output that nobody
+// reads any more is no reason to end.
+func (w *worker) watchSignals() {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGINT) {
+		signal.Notify(signals, syscall.SIGINT)
+	}
 	go func() {
 		for s := range signals {
 			if s == syscall.SIGTERM {
-				w.cancel("shutdown")
+				w.hear("shutdown")
 			}
 		}
 	}()
-	go func() {
-		var word string
-		if decoder.Decode(&word) == nil {
-			w.cancel(word)
-		}
-	}()
 }
 
-func (w *worker) cancel(word string) {
-	w.once.Do(func() {
-		w.word = word
-		if word == "shutdown" {
-			fmt.Fprintln(&w.log, "##[error]The runner has received a shutdown signal. This can happen when the runner service is stopped, or a manually started runner is canceled.")
-		}
-		close(w.cancelled)
+func (w *worker) hear(word string) {
+	if word != "shutdown" {
+		w.cancelling.Do(func() { close(w.cancelled) })
+		return
+	}
+	w.stopping.Do(func() {
+		w.log.say("##[error]The runner has received a shutdown signal. This can happen when the runner service is stopped, or a manually started runner is canceled.")
+		close(w.shutdown)
 	})
 }
 
-// prepare makes the folders and the default variables.
-func (w *worker) prepare(root string, s settings) error {
+func (w *worker) shutDown() bool { return closed(w.shutdown) }
+
+// prepare makes the folders, files and default variables.
+func (w *worker) prepare() error {
+	s, j := w.order.Settings, w.order.Job
 	work := s.WorkFolder
 	if !filepath.IsAbs(work) {
-		work = filepath.Join(root, work)
+		work = filepath.Join(w.root, work)
 	}
-	owner, name, _ := strings.Cut(w.job.Repository, "/")
-	w.dir = filepath.Join(work, name, name)
-	temp, tools, diagnostics := filepath.Join(work, "_temp"), filepath.Join(work, "_tool"), filepath.Join(root, "_diag")
-	for _, dir := range []string{w.dir, temp, tools, diagnostics} {
+	owner, name, _ := strings.Cut(j.Repository, "/")
+	w.dir, w.temp = filepath.Join(work, name, name), filepath.Join(work, "_temp")
+	tools, event := filepath.Join(work, "_tool"), filepath.Join(w.temp, "_github_workflow", "event.json")
+	mapping := filepath.Join(work, "_PipelineMapping", owner, name)
+	for _, dir := range []string{w.temp, tools, mapping, w.dir, filepath.Join(w.root, "_diag", "pages"), filepath.Join(w.root, "_diag", "blocks")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
+			return denied(err)
 		}
 	}
-	event := filepath.Join(temp, "_github_workflow", "event.json")
-	if err := os.MkdirAll(filepath.Dir(event), 0o755); err != nil {
-		return err
+	empty(w.temp)
+	for _, dir := range []string{filepath.Dir(event), filepath.Join(w.temp, "_runner_file_commands")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return denied(err)
+		}
 	}
-	for path, content := range map[string]string{event: "{}", filepath.Join(diagnostics, fmt.Sprintf("Worker_%d-utc.log", w.job.ID)): "the worker's log\n"} {
+	pipeline, _ := json.MarshalIndent(map[string]string{"repositoryName": j.Repository, "pipelineDirectory": name, "workspaceDirectory": name + "/" + name}, "", "  ")
+	for path, content := range map[string]string{event: "{}", filepath.Join(mapping, "PipelineFolder.json"): string(pipeline)} {
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			return err
+			return denied(err)
 		}
 	}
 	w.env = os.Environ()
-	for name, value := range w.job.Env {
+	for name, value := range j.Env {
 		w.env = append(w.env, name+"="+value)
 	}
 	w.env = append(w.env,
-		"GITHUB_ACTIONS=true", "CI=true", "GITHUB_SERVER_URL="+server(s.GitHubURL), "GITHUB_REPOSITORY="+w.job.Repository, "GITHUB_REPOSITORY_OWNER="+owner,
-		"GITHUB_WORKFLOW="+w.job.Workflow, "GITHUB_JOB="+w.job.Name, fmt.Sprintf("GITHUB_RUN_ID=%d", w.job.Run), "GITHUB_RUN_ATTEMPT=1",
+		"GITHUB_ACTIONS=true", "CI=true", "GITHUB_SERVER_URL="+server(s.GitHubURL), "GITHUB_REPOSITORY="+j.Repository, "GITHUB_REPOSITORY_OWNER="+owner,
+		"GITHUB_WORKFLOW="+j.Workflow, "GITHUB_JOB="+j.Name, fmt.Sprintf("GITHUB_RUN_ID=%d", j.Run), "GITHUB_RUN_ATTEMPT=1",
 		"GITHUB_RUN_NUMBER=1", "GITHUB_ACTOR=somebody", "GITHUB_EVENT_NAME=push", "GITHUB_EVENT_PATH="+event, "GITHUB_REF=refs/heads/main",
 		"GITHUB_SHA=0123456789abcdef0123456789abcdef01234567",
 		"GITHUB_WORKSPACE="+w.dir, "RUNNER_NAME="+s.AgentName, "RUNNER_ENVIRONMENT=self-hosted", "RUNNER_OS=Linux", "RUNNER_ARCH=X64",
-		"RUNNER_TEMP="+temp, "RUNNER_TOOL_CACHE="+tools, "RUNNER_WORKSPACE="+filepath.Dir(w.dir))
-	w.setUp(root)
+		"RUNNER_TEMP="+w.temp, "RUNNER_TOOL_CACHE="+tools, "RUNNER_WORKSPACE="+filepath.Dir(w.dir), "RUNNER_TRACKING_ID="+w.tracking)
+	w.setUp()
 	return nil
+}
+
+// denied is .NET's word for what the system has refused.
+func denied(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) && errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("System.UnauthorizedAccessException: Access to the path '%s' is denied.", at.Path) //nolint:staticcheck // the official words
+	}
+	return fmt.Errorf("System.IO.IOException: %w", err)
 }
 
 // setUp writes what "Set up job" shows, .setup_info included.
-func (w *worker) setUp(root string) {
-	fmt.Fprintf(&w.log, "Current runner version: '%s'\n", version)
+func (w *worker) setUp() {
+	w.log.say("Current runner version: '%s'", current(w.root))
 	var info []struct{ Group, Detail string }
-	data, err := os.ReadFile(filepath.Join(root, ".setup_info"))
-	if err != nil || json.Unmarshal(bytes.TrimPrefix(data, []byte(byteOrderMark)), &info) != nil {
+	data, err := os.ReadFile(filepath.Join(w.root, ".setup_info"))
+	if err != nil || json.Unmarshal([]byte(strings.TrimPrefix(string(data), byteOrderMark)), &info) != nil {
 		return
 	}
 	for _, i := range info {
-		fmt.Fprintf(&w.log, "##[group]%s\n%s\n##[endgroup]\n", i.Group, i.Detail)
+		w.log.say("##[group]%s\n%s\n##[endgroup]", i.Group, i.Detail)
 	}
 }
 
-// steps runs the started hook and the steps; the first failure ends them.
-func (w *worker) steps() string {
-	if hook := os.Getenv("ACTIONS_RUNNER_HOOK_JOB_STARTED"); hook != "" {
-		fmt.Fprintln(&w.log, "Set up runner")
-		if w.process(w.cancelled, "bash", "-e", hook) != nil {
-			return w.orCancelled("failure")
-		}
-	}
-	for _, script := range w.job.Steps {
-		if w.process(w.cancelled, "bash", "-e", "-c", script) != nil {
-			return w.orCancelled("failure")
-		}
-	}
-	return w.orCancelled("success")
-}
-
-func (w *worker) orCancelled(result string) string {
-	select {
-	case <-w.cancelled:
-		if w.word == "shutdown" {
-			return "shutdown"
-		}
-		return "cancelled"
-	default:
-		return result
-	}
-}
-
-// process runs one process, and ends it as the official worker does when
-// cancelled is closed.
-func (w *worker) process(cancelled <-chan struct{}, name string, args ...string) error {
-	select {
-	case <-cancelled:
-		return os.ErrProcessDone
-	default:
-	}
-	command := exec.Command(name, args...)
-	command.Env, command.Dir = w.env, w.dir
-	command.Stdout, command.Stderr = &w.log, &w.log
-	command.WaitDelay = time.Second // a daemon of the step keeps the pipe
-	if err := command.Start(); err != nil {
-		fmt.Fprintln(&w.log, "##[error]"+err.Error())
-		return err
-	}
-	ended := make(chan struct{})
-	go func() {
-		select {
-		case <-ended:
-		case <-cancelled:
-			escalate(command.Process, ended)
-		}
-	}()
-	err := command.Wait()
-	close(ended)
-	if code := command.ProcessState.ExitCode(); code != 0 {
-		fmt.Fprintf(&w.log, "##[error]Process completed with exit code %d.\n", code)
-		return err
-	}
-	return nil
-}
-
-// escalate interrupts a process, then terminates it, then kills all of its tree.
-func escalate(process *os.Process, ended <-chan struct{}) {
-	for _, s := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{syscall.SIGINT, interruptWait}, {syscall.SIGTERM, terminateWait}} {
-		_ = process.Signal(s.signal)
-		select {
-		case <-ended:
-			return
-		case <-time.After(s.wait):
-		}
-	}
-	for _, pid := range descendants(process.Pid) {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	_ = process.Kill()
-}
-
-// descendants lists a process's tree without itself, where the system has /proc.
-func descendants(pid int) []int {
-	entries, _ := os.ReadDir("/proc")
-	children := map[int][]int{}
+// empty removes what a folder holds.
+func empty(dir string) {
+	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
-		var child, parent int
-		data, err := os.ReadFile(filepath.Join("/proc", entry.Name(), "stat"))
-		if err != nil {
-			continue
+		_ = os.RemoveAll(filepath.Join(dir, entry.Name()))
+	}
+}
+
+func guid() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	h := hex.EncodeToString(b)
+	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
+}
+
+// report tells GitHub how the job has ended, and is the worker's exit code. v2
+// asks for ever, classic five times.
+func (w *worker) report(result string) int {
+	code := map[string]int{"success": succeeded, "cancelled": canceled}[result]
+	if code == 0 {
+		code = failed
+	}
+	in := finished{Job: w.order.Job.ID, Token: w.order.Job.Token, Result: result, Log: w.log.String(), Outcomes: w.outcomes}
+	if result == "shutdown" {
+		in.Result, in.Shutdown = "failure", true // what GitHub shows of a job whose runner was shut down
+	}
+	for try := 1; ; try++ {
+		if in.send(w.order.Settings.ServerURL) == nil {
+			return code
 		}
-		// The name in parentheses can hold anything, parentheses too.
-		_, rest, _ := strings.Cut(string(data[bytes.LastIndexByte(data, ')')+1:]), " ")
-		var state string
-		if _, err := fmt.Sscan(rest, &state, &parent); err != nil {
-			continue
+		if !w.order.Settings.UseV2Flow && try == 5 {
+			return failed
 		}
-		if _, err := fmt.Sscan(entry.Name(), &child); err == nil {
-			children[parent] = append(children[parent], child)
+		if w.order.Settings.UseV2Flow {
+			time.Sleep(between(5*time.Second, 13*time.Second))
+		} else {
+			time.Sleep(pace(5 * time.Second))
 		}
 	}
-	var all []int
-	for queue := []int{pid}; len(queue) > 0; queue = queue[1:] {
-		all = append(all, children[queue[0]]...)
-		queue = append(queue, children[queue[0]]...)
-	}
-	return all
 }
