@@ -242,6 +242,10 @@ func refuse(status int, message string, errors ...string) response {
 
 // ServeHTTP finds the operation, lets the faults have their way and answers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == actions.FeedPath {
+		actions.Feed(w, r)
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
 	if err != nil {
 		panic(http.ErrAbortHandler)

@@ -15,6 +15,7 @@ const actionsPrefix = "actions:"
 type Protocol struct {
 	Flow     actions.Flow
 	Encrypts bool // classic sessions have a key
+	Feeds    bool // jobs name an address for their lines, as they are written
 }
 
 // Speak sets it for all registrations and sessions from now on; v2 is the default.

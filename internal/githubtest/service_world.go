@@ -16,6 +16,7 @@ func (w actionsWorld) URL() string        { return w.s.url }
 func (w actionsWorld) Now() time.Time     { return w.s.now() }
 func (w actionsWorld) Flow() actions.Flow { return w.s.protocol.Flow }
 func (w actionsWorld) Encrypts() bool     { return w.s.protocol.Encrypts }
+func (w actionsWorld) Feeds() bool        { return w.s.protocol.Feeds }
 
 func (w actionsWorld) ScopeOf(token, address string, registers bool) (string, bool) {
 	sc := w.s.authorized(runnerRequest{Token: token, URL: address})

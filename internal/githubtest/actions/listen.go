@@ -65,7 +65,9 @@ func (s *Service) Migrates(w World, l Listener) (Answer, bool) {
 	if w.Flow() != Migrated || l.Broker {
 		return Answer{}, false
 	}
-	return s.message(w, l, l.Last+1, "BrokerMigration", map[string]any{"brokerBaseUrl": w.URL() + "/_broker/"}), true
+	// In the clear: it holds no secret, and one client would take its vector for the
+	// broker's next message.
+	return plainMessage(l.Last+1, "BrokerMigration", map[string]any{"brokerBaseUrl": w.URL() + "/_broker/"}), true
 }
 
 // Offer is the message of a job.
@@ -85,12 +87,17 @@ func (s *Service) Cancel(w World, l Listener, job Job) Answer {
 
 // message is a message, encrypted where the session has a key.
 func (s *Service) message(w World, l Listener, id int64, kind string, body any) Answer {
-	text, _ := json.Marshal(body)
 	if l.Broker || !w.Encrypts() {
-		return ok(map[string]any{"messageId": id, "messageType": kind, "body": string(text)})
+		return plainMessage(id, kind, body)
 	}
+	text, _ := json.Marshal(body)
 	iv, hidden := s.encrypt(l.Session, string(text))
 	return ok(map[string]any{"messageId": id, "messageType": kind, "iv": iv, "body": hidden})
+}
+
+func plainMessage(id int64, kind string, body any) Answer {
+	text, _ := json.Marshal(body)
+	return ok(map[string]any{"messageId": id, "messageType": kind, "body": string(text)})
 }
 
 // describe is a runner as sessions have it.

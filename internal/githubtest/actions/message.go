@@ -33,6 +33,10 @@ func (s *Service) jobMessage(w World, runner Runner, job Job, v2 bool) map[strin
 	plan, jobID := guid(idPlan, job.ID), guid(idJob, job.ID)
 	orchestration := plan + ".build.__default"
 	token := s.sign(w, claims{Kind: "job", Job: job.ID, Scp: "Actions.Results:" + plan + ":" + jobID, Orch: orchestration}, 6*24*time.Hour)
+	data := map[string]string{"CacheServerUrl": w.URL() + "/_cache/", "PipelinesServiceUrl": tenant(w, runner.Scope), "ResultsServiceUrl": w.URL() + "/_results/"}
+	if w.Feeds() {
+		data["FeedStreamUrl"] = w.URL() + FeedPath
+	}
 	message := map[string]any{
 		"messageType": kind,
 		"plan":        map[string]any{"scopeIdentifier": guid(idScope, job.ID), "planType": "actions", "version": 12, "planId": plan, "planGroup": "actions"},
@@ -40,7 +44,7 @@ func (s *Service) jobMessage(w World, runner Runner, job Job, v2 bool) map[strin
 		"jobId":       jobID, "jobDisplayName": job.Name, "jobName": "build", "requestId": job.ID, "lockedUntil": "0001-01-01T00:00:00",
 		"resources": map[string]any{"endpoints": []any{map[string]any{
 			"name": "SystemVssConnection", "url": service, "authorization": map[string]any{"scheme": "OAuth", "parameters": map[string]string{"AccessToken": token}},
-			"data":     map[string]string{"CacheServerUrl": w.URL() + "/_cache/", "PipelinesServiceUrl": tenant(w, runner.Scope), "ResultsServiceUrl": w.URL() + "/_results/"},
+			"data":     data,
 			"isShared": false, "isReady": true,
 		}}},
 		"contextData": map[string]any{"github": githubContext(w, job), "needs": dictionary(), "vars": dictionary(), "matrix": nil,

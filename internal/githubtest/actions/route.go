@@ -11,6 +11,7 @@ const (
 	agent       // a listener's access token
 	manages     // either of them
 	worker      // a job's token
+	renewer     // it, or the access token of the job's listener
 )
 
 // operations are the service's calls, by method and path. * is one segment. Those
@@ -32,7 +33,7 @@ var operations = []struct {
 	{"acknowledge", "POST", "/_broker/acknowledge", agent, (*Service).acknowledge},
 
 	{"acquirejob", "POST", "/_run/acquirejob", agent, (*Service).acquire},
-	{"renewjob", "POST", "/_run/renewjob", worker, (*Service).renew},
+	{"renewjob", "POST", "/_run/renewjob", renewer, (*Service).renew},
 	{"completejob", "POST", "/_run/completejob", worker, (*Service).complete},
 
 	{"results-url", "POST", "/_results/twirp/results.services.receiver.Receiver/*", worker, (*Service).receiver},

@@ -57,6 +57,12 @@ type value struct {
 
 func (s *Service) renew(w World, r Request) Answer {
 	var in runRequest
+	if r.claims.Kind == "agent" {
+		_ = decode(r, &in)
+		if job, known := w.Job(ofKind(idJob, in.Job)); known && job.Runner == r.runner.ID {
+			r.job = job
+		}
+	}
 	if refused := s.named(r, &in); refused.Status != 0 {
 		return refused
 	}

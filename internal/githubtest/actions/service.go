@@ -104,7 +104,7 @@ func (s *Service) authenticate(w World, r *Request, needs who) Answer {
 		if !known {
 			return unauthorized("the registration of this token is gone")
 		}
-		if r.runner = runner; needs == agent || needs == manages {
+		if r.runner = runner; needs == agent || needs == manages || needs == renewer {
 			return Answer{}
 		}
 	case "manage":
@@ -116,7 +116,7 @@ func (s *Service) authenticate(w World, r *Request, needs who) Answer {
 		if !known {
 			return unauthorized("the job of this token is gone")
 		}
-		if r.job = job; needs == worker {
+		if r.job = job; needs == worker || needs == renewer {
 			return Answer{}
 		}
 	}

@@ -37,6 +37,8 @@ type World interface {
 	Flow() Flow
 	// Encrypts tells whether classic sessions have a key and encrypted messages.
 	Encrypts() bool
+	// Feeds tells whether jobs name an address for their lines: see Feed.
+	Feeds() bool
 
 	// ScopeOf is the scope that a registration or remove token is for, if that is
 	// what the address names too.
