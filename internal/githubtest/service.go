@@ -75,9 +75,6 @@ func (s *Server) actionsMessage(q request) response {
 		s.sweep(time.Now())
 		if l, refused = s.service.Listen(w, q.service); refused.Status == 0 {
 			name = s.runners.byCredential[l.Client].Name
-			if d := s.deprecations[l.Version].Runtime; !d.IsZero() && s.now().After(d) {
-				refused = s.service.Deprecated(l)
-			}
 		}
 	})
 	if refused.Status != 0 {
@@ -96,6 +93,9 @@ func (s *Server) actionsMessage(q request) response {
 // actionsNews is a job for a runner, or the word that its job is cancelled.
 func (s *Server) actionsNews(r *Runner, l actions.Listener) response {
 	w := actionsWorld{s}
+	if d := s.deprecations[l.Version].Runtime; !d.IsZero() && s.now().After(d) {
+		return respond(s.service.Deprecated(l))
+	}
 	for _, j := range s.jobs {
 		if j.RunnerID == r.ID && j.Status == "in_progress" && j.taken && j.cancel && !j.told {
 			if answer, migrates := s.service.Migrates(w, l); migrates {
