@@ -2,7 +2,9 @@
 //
 //	go run ./demo
 //
-// No Docker, no token, nothing left behind.
+// No Docker, no token, nothing left behind. The runner is a stand-in for the official
+// one; where ORG_RUNNER_OFFICIAL names a folder with that, or an image, it is the
+// official runner itself (see test/official for what that needs).
 package main
 
 import (
@@ -53,6 +55,7 @@ type stage struct {
 	out              io.Writer
 	dir              string
 	product, runners string
+	official         string // the official runner's folder; "": the stand-in
 }
 
 func run(ctx context.Context, out io.Writer) error {
@@ -72,10 +75,18 @@ func run(ctx context.Context, out io.Writer) error {
 	if s.product, err = runnertest.BuildProduct(dir); err != nil {
 		return err
 	}
-	if s.runners, err = runnertest.Build(dir); err != nil {
+	options := githubtest.Options{Latency: 20 * time.Millisecond}
+	if official := os.Getenv("ORG_RUNNER_OFFICIAL"); official != "" {
+		// config.sh drops a server's port.
+		options.Addr, s.official = "127.0.5.1:80", filepath.Join(dir, "official")
+		err = runnertest.FetchOfficial(official, s.official)
+	} else {
+		s.runners, err = runnertest.Build(dir)
+	}
+	if err != nil {
 		return err
 	}
-	if s.Server, err = githubtest.Start(githubtest.Options{Latency: 20 * time.Millisecond}); err != nil {
+	if s.Server, err = githubtest.Start(options); err != nil {
 		return err
 	}
 	defer s.Close()
@@ -113,9 +124,17 @@ type life struct {
 	ended chan error
 }
 
+// furnish makes a runner's folder.
+func (s *stage) furnish(home string) error {
+	if s.official != "" {
+		return runnertest.CopyOfficial(s.official, home)
+	}
+	return runnertest.Install(home, s.runners)
+}
+
 func (s *stage) start(n int) (*life, error) {
 	home := filepath.Join(s.dir, fmt.Sprint("runner-", n))
-	if err := runnertest.Install(home, s.runners); err != nil {
+	if err := s.furnish(home); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(home + ".log")
@@ -126,7 +145,7 @@ func (s *stage) start(n int) (*life, error) {
 	l.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "RUNNER_HOME=" + home,
 		"GITHUB_SERVER_URL=" + s.URL(), "GITHUB_ORGANIZATION=" + organization, "GITHUB_TOKEN=" + token,
-		"RUNNER_NAME=demo", "RUNNER_NAME_SUFFIX=random", "RUNNER_USER=root", "RUNNER_ALLOW_RUNASROOT=1",
+		"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1", "RUNNER_NAME=demo", "RUNNER_NAME_SUFFIX=random", "RUNNER_USER=root", "RUNNER_ALLOW_RUNASROOT=1",
 	}
 	l.Stdout, l.Stderr = log, log
 	// A session of its own: Ctrl-C in the terminal reaches the demo alone, which

@@ -79,28 +79,7 @@ func prepare(dir string) (err error) {
 		}
 		return runnertest.Install(pristine, listener)
 	}
-	return fetch(source, pristine)
-}
-
-// fetch copies the official runner, which is in a folder or in an image.
-func fetch(source, to string) error {
-	if _, err := os.Stat(filepath.Join(source, "bin", "Runner.Listener")); err == nil {
-		return command("cp", "-a", "--reflink=auto", source, to)
-	}
-	if strings.HasPrefix(source, "/") || strings.HasPrefix(source, ".") {
-		return fmt.Errorf("ORG_RUNNER_OFFICIAL=%s: there is no bin/Runner.Listener in it: unpack a release of actions/runner there", source)
-	}
-	out, err := exec.Command("docker", "create", source).Output()
-	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
-			err = fmt.Errorf("%w: %s", err, failed.Stderr)
-		}
-		return fmt.Errorf("ORG_RUNNER_OFFICIAL=%s is no folder, and no image: docker create: %w", source, err)
-	}
-	id := strings.TrimSpace(string(out))
-	defer func() { _ = exec.Command("docker", "rm", "-f", id).Run() }()
-	return command("docker", "cp", id+":/home/runner", to)
+	return runnertest.FetchOfficial(source, pristine)
 }
 
 func command(name string, args ...string) error {
@@ -167,25 +146,11 @@ func newWorld(t testing.TB, flow actions.Flow, options githubtest.Options) *worl
 	return w
 }
 
-// furnish gives a world its runner: links to what no life writes, copies of the
-// rest.
+// furnish gives a world its runner.
 func (w *world) furnish() {
 	w.t.Helper()
-	if err := os.MkdirAll(w.home, 0o755); err != nil {
+	if err := runnertest.CopyOfficial(pristine, w.home); err != nil {
 		w.t.Fatal(err)
-	}
-	entries, err := os.ReadDir(pristine)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, entry := range entries {
-		from := filepath.Join(pristine, entry.Name())
-		if entry.IsDir() && command("cp", "-al", from, w.home) == nil {
-			continue
-		}
-		if err := command("cp", "-a", from, w.home); err != nil {
-			w.t.Fatal(err)
-		}
 	}
 }
 
