@@ -296,16 +296,29 @@ func (p *replay) take(r recorded, mine map[string]string) {
 		case strings.HasSuffix(field, "client_id") || strings.HasSuffix(field, ".clientId"):
 			p.learned["client"] = value
 		case field == ".encoded_jit_config":
-			p.takeJIT(value)
+			p.takeJIT(value, flatten(r.Response)[field])
 		}
 	}
 }
 
-func (p *replay) takeJIT(config string) {
-	var files map[string][]byte
+// jitFiles are the files of a JIT configuration.
+func (p *replay) jitFiles(config string) (files map[string][]byte) {
 	text, _ := base64.StdEncoding.DecodeString(config)
 	if err := json.Unmarshal(text, &files); err != nil {
 		p.t.Fatal(err)
+	}
+	return files
+}
+
+func (p *replay) takeJIT(config, recorded string) {
+	files := p.jitFiles(config)
+	for name, old := range p.jitFiles(recorded) {
+		mine := flatten(string(files[name]))
+		for field := range flatten(string(old)) {
+			if _, there := mine[field]; !there {
+				p.t.Errorf("%s of the JIT configuration has no %s", name, field)
+			}
+		}
 	}
 	var credentials struct{ Data struct{ ClientID string } }
 	var numbers map[string][]byte

@@ -60,8 +60,9 @@ func TestFailedPollsAndHealth(t *testing.T) {
 		l := w.start("RUNNER_WATCHDOG=1s")
 		w.untilOnline()
 		lift := w.Inject(githubtest.Fault{Operation: w.operation(flow), Status: 503})
-		// The poll that is open would last: a change at GitHub does not end it.
+		// The poll that is open would last: only a lost connection ends it.
 		w.SetDown(true)
+		w.until("the runner's being offline", func() bool { return !w.Runners()[0].Online })
 		w.SetDown(false)
 		w.poll("the lost connection", func() bool { return strings.Contains(l.out.String(), "Runner connect error") })
 		lift()

@@ -113,6 +113,9 @@ func newWorld(t testing.TB, flow actions.Flow, options githubtest.Options) *worl
 	if options.LostAfter == 0 {
 		options.LostAfter = 10 * time.Minute // GitHub's own
 	}
+	if options.OfflineAfter == 0 {
+		options.OfflineAfter = 2 * time.Second // longer than a listener is between two polls
+	}
 	w := &world{Server: serve(t, options), t: t}
 	w.Speak(githubtest.Protocol{Flow: flow})
 	w.Behave(githubtest.Behaviour{Classic: flow == actions.Classic})

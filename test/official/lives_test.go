@@ -217,7 +217,7 @@ func TestKillAndRepair(t *testing.T) {
 	each(t, func(t *testing.T, flow actions.Flow) {
 		for _, busy := range []bool{false, true} {
 			t.Run(fmt.Sprint("busy=", busy), func(t *testing.T) {
-				w := newWorld(t, flow, githubtest.Options{LostAfter: 3 * time.Second})
+				w := newWorld(t, flow, githubtest.Options{LostAfter: 15 * time.Second})
 				l := w.start()
 				w.untilOnline()
 				old := w.Runners()[0].ID

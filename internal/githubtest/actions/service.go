@@ -160,7 +160,7 @@ func tokenURL(w World, scope string) string {
 // Files are those of a JIT configuration: Pascal case, and every value a string.
 // A stand-in's listener finds its word of honour beside the client id.
 func Files(w World, r Runner, workFolder string, key []byte) map[string][]byte {
-	settings := map[string]string{"AgentId": number(r.ID), "AgentName": r.Name, "DisableUpdate": "False", "Ephemeral": "True", "GitHubUrl": "",
+	settings := map[string]string{"AgentId": number(r.ID), "AgentName": r.Name, "DisableUpdate": "False", "Ephemeral": "True",
 		"PoolId": number(r.Group.ID), "PoolName": r.Group.Name, "ServerUrl": w.URL(), "WorkFolder": workFolder}
 	if w.Flow() != Classic {
 		settings["UseV2Flow"], settings["ServerUrlV2"] = "True", w.URL()+"/_broker/"
