@@ -253,6 +253,9 @@ func (l *Life) prepare() (release func(), err error) {
 		l.record.close()
 		return nil, err
 	}
+	if problem := checkToolCache(absolute(l.Home, l.WorkDir), l.account); problem != nil {
+		l.Log.Warn().Msg(problem.Error())
+	}
 	if l.reaper, err = newReaper(); err != nil {
 		l.record.close()
 		return nil, err

@@ -111,9 +111,10 @@ func (l *Life) jobsAreRoot() bool {
 // That it may run true says too little: some may run package managers alone.
 var sudoQuestion = []string{"-n", "-l"}
 
-// MaySudo asks the same of our own user, for who is no life.
+// MaySudo asks the same for who is no life: whether our own user, which is not root,
+// may use sudo.
 func MaySudo() bool {
-	return os.Geteuid() == 0 || !noNewPrivileges() && exec.Command("sudo", sudoQuestion...).Run() == nil
+	return !noNewPrivileges() && exec.Command("sudo", sudoQuestion...).Run() == nil
 }
 
 // noNewPrivileges tells whether sudo is without effect for us and all below us

@@ -63,3 +63,22 @@ func TestRegistrationAfterAJob(t *testing.T) {
 		})
 	}
 }
+
+// What came by docker exec has no parent in the container, and a job of the same
+// user can make it its own: it does not see the next registration token.
+func TestNothingRunsBesideTheNextToken(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "true")
+	c := o.runImage(sudolessImage, "-e", "EPHEMERAL=false", "-e", "RUNNER_WATCHDOG=1s")
+	o.completed(job)
+	o.online(1)
+	c.do("exec", "-d", c.id, "sleep", "1000")
+	old := o.runners()[0].ID
+	github.RemoveRunner(old)
+	o.until("another runner", func() bool { return len(o.runners()) == 1 && o.runners()[0].ID != old && o.runners()[0].Online })
+	if top := c.do("top", c.id); strings.Contains(top, "sleep 1000") {
+		t.Errorf("it runs beside the new runner:\n%s", top)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
