@@ -15,6 +15,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // GitHub is what a life needs from GitHub. Every call retries what is transient
@@ -87,6 +88,7 @@ type Options struct {
 	AllowedRule string                       // the same, for people
 
 	StateDir string                 // our own small files and the socket; "" if there is no place
+	NoteKey  []byte                 // what no job has: notes to the next life are signed with it
 	Hook     string                 // job-started.sh; "": none
 	Mask     func(string) string    // takes secrets out of what is kept there; nil: there are none
 	Environ  []string               // for the children
@@ -134,11 +136,16 @@ type Life struct {
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
 
-	used         bool      // a job may have run in this container, or in a folder of it, before this life
-	jobRan       bool      // a job has begun in this life
-	broken       error     // no job can do its first step here
-	warnedOfRoot string    // what was said of a job that may have been root
-	intact       time.Time // until when the runner's own files were as they should be
+	used         bool // a job may have run in this container, or in a folder of it, before this life
+	around       reset.Container
+	note         note       // what the next life is told of the runner's folder
+	kept         *reset.Set // the places, locked
+	jobRan       bool       // a job has begun in this life
+	broken       error      // no job can do its first step here
+	warnedOfRoot string     // what was said of a job that may have been root
+	intact       time.Time  // until when the runner's own files were as they should be
+
+	updateIsClean bool // no job has changed the runner before it began to update itself
 
 	answering bool // the socket is served
 	view      view // what it tells beside the state
@@ -149,6 +156,7 @@ type Life struct {
 // when it returns. nil: done, or stopped cleanly.
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
+	l.around = reset.Around(l.StateDir) // before we write anything ourselves
 	l.machine = newMachine(l.announce)
 	l.view.runs, l.nudge = make(chan struct{}), make(chan struct{}, 1)
 	if l.Trouble == nil {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"flag"
 	"os"
 	"os/signal"
@@ -12,6 +14,7 @@ import (
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // runLife is the command run: one life of one runner.
@@ -58,6 +61,7 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		OnReuse:  runner.Reuse(c.OnReuse),
 		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
+		NoteKey: noteKey(c),
 		Environ: call.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
@@ -110,6 +114,22 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 			o.close()
 		}
 	}, nil
+}
+
+// noteKey makes of the credentials, which no job can read, a key that does not tell
+// them.
+func noteKey(c config.Config) []byte {
+	key := hmac.New(sha256.New, []byte("org-runner's notes"))
+	key.Write([]byte(c.Credentials.Token.Reveal() + "\n" + c.Credentials.AppKey.Reveal()))
+	return key.Sum(nil)
+}
+
+// sweep is the reset's part that needs another user's rights.
+func sweep(call Invocation) error {
+	if err := parseFlags(call, flag.NewFlagSet(reset.Command, flag.ContinueOnError), 0); err != nil {
+		return err
+	}
+	return reset.Help(call.Stdin, call.Stdout)
 }
 
 // inFolder is a file's path, "" if there is no folder for it.
