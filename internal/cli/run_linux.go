@@ -25,8 +25,8 @@ func runLife(call Invocation) error {
 	signals := stops
 	if signals == nil {
 		signals = catchStops()
+		defer signal.Stop(signals)
 	}
-	defer signal.Stop(signals)
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
 
