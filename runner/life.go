@@ -142,6 +142,7 @@ type Life struct {
 	kept         *reset.Set // the places, locked
 	jobRan       bool       // a job has begun in this life
 	broken       error      // no job can do its first step here
+	jobless      bool       // none had run up to this life, though others have been here
 	warnedOfRoot string     // what was said of a job that may have been root
 	intact       time.Time  // until when the runner's own files were as they should be
 
@@ -306,6 +307,7 @@ func checkFolder(home string) error {
 
 // conclude turns the end of a life into what the caller reports.
 func (l *Life) conclude(err error) error {
+	l.noteJobless()
 	var stopped stopCause
 	if err == nil || errors.As(err, &stopped) && !errors.Is(err, ErrUnclean) {
 		l.record.succeed() // a clean stop is no failure, wherever it came

@@ -35,6 +35,9 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Jobless: no job had run in this container when its last life ended. It is not
+	// there while one can run, so a job that keeps or removes it gains nothing.
+	Jobless bool `json:"jobless,omitempty"`
 	// Stepless counts the jobs in a row that failed before their first step.
 	Stepless int `json:"stepless,omitempty"`
 

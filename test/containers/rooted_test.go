@@ -64,6 +64,36 @@ func TestRegistrationAfterAJob(t *testing.T) {
 	}
 }
 
+// A container that was started and stopped without a job registers as before; and a
+// job cannot make one of its own look like that.
+func TestRegistrationWithoutAJob(t *testing.T) {
+	o := newOrganization(t)
+	c := o.run()
+	for _, end := range []string{"stop", "stop"} {
+		o.online(1)
+		if r := o.runners()[0]; r.JIT {
+			t.Errorf("before the first job: %+v", r)
+		}
+		c.do(end, c.id)
+		o.none()
+		c.do("start", c.id)
+	}
+	o.online(1)
+	job := o.enqueue("coach", `cp -a /run/org-runner /tmp/notes; for note in /run/org-runner/life.json ~/.org-runner*; do sudo rm -rf "$note"; done
+echo '{"jobless":true}' > /run/org-runner/life.json`)
+	if j := o.completed(job); j.Result != "success" {
+		t.Errorf("the job: %+v", j)
+	}
+	c.wait()
+	c.do("start", c.id)
+	o.online(1)
+	if r := o.runners()[0]; !r.JIT {
+		t.Errorf("after a job that forges: %+v", r)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
 // What came by docker exec has no parent in the container, and a job of the same
 // user can make it its own: it does not see the next registration token.
 func TestNothingRunsBesideTheNextToken(t *testing.T) {
