@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -35,8 +36,10 @@ func runLife(call Invocation) error {
 		return err
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
-	for _, name := range config.Names() {
-		_ = os.Unsetenv(name)
+	os.Clearenv()
+	for _, variable := range c.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		_ = os.Setenv(name, value)
 	}
 	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
@@ -54,7 +57,7 @@ func runLife(call Invocation) error {
 func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
@@ -62,7 +65,7 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
 		NoteKey: noteKey(c),
-		Environ: call.Environ, Ours: config.IsOurs,
+		Environ: c.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}
