@@ -5,6 +5,8 @@ package runnertest_test
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -270,6 +272,32 @@ func TestCallsOfAJob(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		if f.Job(id).Result != "success" || !f.has(".runner") || len(f.processes("Runner.Listener run")) != 1 {
 			t.Error("it does not hang")
+		}
+	})
+}
+
+// A disk without space: config.sh aborts, and a job that has filled it fails, is
+// told, and leaves a listener that hangs.
+func TestDiskWithoutSpace(t *testing.T) {
+	withScripts(t, func(t *testing.T, f *folder) {
+		f.mustConfigure()
+		diag := filepath.Join(f.dir, "_diag")
+		if err := syscall.Mount("tmpfs", diag, "tmpfs", 0, "size=64k"); err != nil {
+			t.Skipf("no file system of a small size can be mounted: %v", err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(diag, syscall.MNT_DETACH) })
+		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"head -c 200000 /dev/zero > ../../../_diag/zeros"}})
+		p := f.start("run.sh")
+		f.poll("the line of the end", func() bool { return strings.Contains(p.output(), "completed with result: Failed") })
+		time.Sleep(200 * time.Millisecond)
+		if f.Job(id).Result != "failure" || !f.has(".runner") || len(f.processes("Runner.Listener run")) != 1 {
+			t.Error("it does not hang")
+		}
+		_ = syscall.Kill(f.listenerPID(), syscall.SIGKILL)
+		p.end()
+		_ = os.Remove(filepath.Join(f.dir, ".runner"))
+		if p := f.configure(); p.end() != 134 || !strings.Contains(p.output(), "Unhandled exception. System.IO.IOException: No space left on device : '") || !strings.Contains(p.output(), "Aborted") {
+			t.Error(p.output())
 		}
 	})
 }

@@ -37,7 +37,7 @@ func (l *listener) runJob(j *job) (after func() int, deleted bool) {
 	w := &workerProcess{listener: l, job: j}
 	result := w.run(ctx)
 	term.say("Job %s completed with result: %s", j.Name, result)
-	if l.behaviour.HangAfterJob {
+	if l.behaviour.HangAfterJob || !term.hasSpace() {
 		select {}
 	}
 	return w.after, w.after != nil
