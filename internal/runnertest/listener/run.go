@@ -64,6 +64,7 @@ func run(root string, o options) int {
 		return codeTerminated
 	}
 	term.open(root, "Runner")
+	term.chatter("HostContext", 190)
 	term.trace("Listener", "Runner is built for linux-x64 (%s)", version)
 	if jit := o.values["jitconfig"]; jit != "" {
 		if err := writeJIT(root, jit); err != nil {
@@ -232,10 +233,12 @@ func (l *listener) listen() int {
 		if l.updatesInJob() {
 			u = l.beginUpdate()
 		}
-		after, deleted := l.runJob(m.Job)
+		after, ran := l.runJob(m.Job)
 		l.jobEnded = time.Now()
 		switch {
-		case deleted:
+		case !ran:
+			continue
+		case after != nil:
 			return after()
 		case l.terminated.Load():
 			return 128 + int(syscall.SIGTERM)

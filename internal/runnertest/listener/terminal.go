@@ -66,6 +66,13 @@ func (t *terminal) trace(area, format string, values ...any) {
 	}
 }
 
+// chatter fills the diagnostic log as much as the official runner does: so many
+// lines of about 130 bytes.
+func (t *terminal) chatter(area string, lines int) {
+	text := strings.Repeat("Well known directory 'Diag': a line that tells nothing of the runner's state\n", lines)
+	t.trace(area, "%s", strings.TrimSuffix(text, "\n"))
+}
+
 // print prints a line as it is: a job's name can hold line ends.
 func (t *terminal) print(stream *os.File, kind, text string) {
 	t.trace("Terminal", "WRITE %s: %s", kind, text)
