@@ -36,7 +36,7 @@ type listener struct {
 	root       string
 	settings   settings
 	credential string
-	session    string
+	session    atomic.Value // a string
 	behaviour  githubtest.Behaviour
 	stop       context.Context // ends with SIGINT or SIGTERM
 	terminated atomic.Bool     // by SIGTERM
@@ -89,6 +89,7 @@ func run(root string, o options) int {
 	if code, ok := l.connect(); !ok {
 		return code
 	}
+	go l.hold()
 	term.line("Current runner version: '%s'", current(root))
 	term.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
@@ -158,7 +159,7 @@ func writeJIT(root, jit string) error {
 
 // ask is a request with what tells GitHub who asks.
 func (l *listener) ask(ctx context.Context, method, what string, extra map[string]any, out any) error {
-	in := map[string]any{"credential": l.credential, "session": l.session, "version": current(l.root)}
+	in := map[string]any{"credential": l.credential, "session": l.session.Load(), "version": current(l.root)}
 	for key, value := range extra {
 		in[key] = value
 	}
@@ -183,7 +184,7 @@ func (l *listener) connect() (code int, ok bool) {
 			if told {
 				term.say("Runner reconnected.")
 			}
-			l.session = out.Session
+			l.session.Store(out.Session)
 			return codeDone, true
 		case l.stop.Err() != nil:
 			return codeDone, false
@@ -211,6 +212,21 @@ func (l *listener) connect() (code int, ok bool) {
 		}
 	}
 	return codeDone, false
+}
+
+// hold keeps a call open for as long as the listener lives, by which the fake knows
+// that it does.
+func (l *listener) hold() {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*emptyPoll)
+		var r refused
+		pause := 50 * time.Millisecond
+		if isRefused(l.ask(ctx, http.MethodPost, "hold", nil, nil), &r) { // the session or the runner is no more
+			pause = time.Second
+		}
+		cancel()
+		time.Sleep(pause)
+	}
 }
 
 func (l *listener) endSession() error {
