@@ -186,6 +186,9 @@ func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
 		return err
 	}
+	if err := l.awaitEarlierJob(); err != nil {
+		return err
+	}
 	if err := l.repair(); err != nil {
 		return err
 	}

@@ -132,3 +132,19 @@ func (s *stopper) first() (os.Signal, time.Time) {
 	defer s.mu.Unlock()
 	return s.signal, s.since
 }
+
+// passed is how far a stop is in its plan: by its time, or by its second and third
+// signal.
+func (s *stopper) passed(p plan, since time.Duration) time.Duration {
+	for _, step := range []struct {
+		signal chan struct{}
+		at     time.Duration
+	}{{s.cancel, p.cancelAt}, {s.kill, p.killAt}} {
+		select {
+		case <-step.signal:
+			since = max(since, step.at)
+		default:
+		}
+	}
+	return since
+}
