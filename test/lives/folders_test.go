@@ -102,7 +102,7 @@ func TestRunnerAsRoot(t *testing.T) {
 	w.start("RUNNER_USER=root", "RUNNER_ALLOW_RUNASROOT=").end(0)
 	w.none()
 	w.counts(map[string]int{"registration-token": 1})
-	if j := w.Job(job); j.Result != "success" || !strings.HasPrefix(j.Log[strings.LastIndex(strings.TrimSpace(j.Log), "\n")+1:], "0") {
+	if j := w.Job(job); j.Result != "success" || !strings.Contains(j.Log, "\n0\n") {
 		t.Errorf("the job: %+v", j)
 	}
 }
