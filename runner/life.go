@@ -15,6 +15,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // GitHub is what a life needs from GitHub. Every call retries what is transient
@@ -23,12 +24,12 @@ type GitHub interface {
 	// RegistrationToken returns a token with which config.sh can register a
 	// runner for the next hour.
 	RegistrationToken(ctx context.Context) (secret.String, error)
-	// JITConfig registers a runner and returns its configuration for run.sh. A
-	// runner that already has the name is replaced.
-	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (secret.String, error)
+	// JITConfig registers a runner and returns its configuration for run.sh;
+	// taken says that there is a runner of this name already.
+	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (config secret.String, taken bool, err error)
 	// FindRunner returns the id of the runner of exactly this name, 0 if there
-	// is none.
-	FindRunner(ctx context.Context, name string) (id int64, err error)
+	// is none, and how GitHub sees it.
+	FindRunner(ctx context.Context, name string) (id int64, state string, err error)
 	// RunnerState returns how GitHub sees a runner: Gone, Offline, Online or
 	// Working.
 	RunnerState(ctx context.Context, id int64) (state string, err error)
@@ -67,6 +68,7 @@ type Options struct {
 	URL             string // what config.sh registers with
 	Name            string
 	Base            string // Name without what keeps the runners of a fleet apart
+	Fixed           bool   // no other name may be taken
 	Group           string // "": do not name one (repositories have none)
 	Labels          []string
 	JITLabels       []string // the same for a JIT configuration, which adds none
@@ -87,6 +89,7 @@ type Options struct {
 	AllowedRule string                       // the same, for people
 
 	StateDir string                 // our own small files and the socket; "" if there is no place
+	NoteKey  []byte                 // what no job has: notes to the next life are signed with it
 	Hook     string                 // job-started.sh; "": none
 	Mask     func(string) string    // takes secrets out of what is kept there; nil: there are none
 	Environ  []string               // for the children
@@ -119,6 +122,7 @@ type Life struct {
 	record  *record
 	measurer
 	began time.Time
+	waits Trouble // with what this life waits by itself, beside GitHub's calls
 
 	ctx context.Context // ends with the first signal
 
@@ -129,16 +133,26 @@ type Life struct {
 	// under the lock of view, because the socket's answers read it too.
 	name string
 	id   int64
+	// replaces is set without access to the API: a runner of our name may be there
+	// that is our own.
+	replaces bool
+	// uncertain is set once a config.sh has failed that may have registered us.
+	uncertain bool
 
 	rootKill  *process      // the newest kill through sudo
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
 
-	used         bool      // a job may have run in this container, or in a folder of it, before this life
-	jobRan       bool      // a job has begun in this life
-	broken       error     // no job can do its first step here
-	warnedOfRoot string    // what was said of a job that may have been root
-	intact       time.Time // until when the runner's own files were as they should be
+	used         bool // a job may have run in this container, or in a folder of it, before this life
+	around       reset.Container
+	note         note       // what the next life is told of the runner's folder
+	kept         *reset.Set // the places, locked
+	jobRan       bool       // a job has begun in this life
+	broken       error      // no job can do its first step here
+	warnedOfRoot string     // what was said of a job that may have been root
+	intact       time.Time  // until when the runner's own files were as they should be
+
+	updateIsClean bool // no job has changed the runner before it began to update itself
 
 	answering bool // the socket is served
 	view      view // what it tells beside the state
@@ -149,6 +163,7 @@ type Life struct {
 // when it returns. nil: done, or stopped cleanly.
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
+	l.around = reset.Around(l.StateDir) // before we write anything ourselves
 	l.machine = newMachine(l.announce)
 	l.view.runs, l.nudge = make(chan struct{}), make(chan struct{}, 1)
 	if l.Trouble == nil {
@@ -184,14 +199,15 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 // or the record says that it may not be.
 func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
-		return err
+		return l.stopEarly(err)
 	}
 	if err := l.awaitEarlierJob(); err != nil {
 		return err
 	}
 	if err := l.repair(); err != nil {
-		return err
+		return l.stopEarly(err)
 	}
+	l.keepOtherName()
 	for again := 0; ; again++ {
 		if err := l.pause(again); err != nil {
 			return l.leave(err)
@@ -217,7 +233,7 @@ func (l *Life) live() error {
 			if !errors.Is(err, errStillBusy) {
 				return err
 			}
-			l.takeAnotherName()
+			l.leaveBusy()
 			if err := l.wipe(); err != nil {
 				return l.leave(err)
 			}
@@ -239,6 +255,9 @@ func (l *Life) prepare() (release func(), err error) {
 		return nil, err
 	}
 	if l.account, err = accountFor(l.User); err != nil {
+		return nil, err
+	}
+	if err := l.checkHooks(); err != nil {
 		return nil, err
 	}
 	if err := checkHome(l.Home, l.account); err != nil {

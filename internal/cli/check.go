@@ -57,6 +57,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
 	onDocker       = "docker"
@@ -64,9 +65,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.
@@ -231,7 +232,7 @@ func checkAll(ctx context.Context, call Invocation) []finding {
 	findings = append(findings, checkSudo(c)...)
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(context.Context) []finding { return checkHere(c) },
+		func(context.Context) []finding { return checkHere(c, call.Environ) },
 	}
 	// What was tried again stands in the finding; it needs no line for each time.
 	r, err := connect(call, c, func(o *register.Options) { o.Log = zerolog.Nop() })

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"flag"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -12,6 +15,7 @@ import (
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // runLife is the command run: one life of one runner.
@@ -32,8 +36,10 @@ func runLife(call Invocation) error {
 		return err
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
-	for _, name := range config.Names() {
-		_ = os.Unsetenv(name)
+	os.Clearenv()
+	for _, variable := range c.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		_ = os.Setenv(name, value)
 	}
 	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
@@ -51,14 +57,15 @@ func runLife(call Invocation) error {
 func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
 		OnReuse:  runner.Reuse(c.OnReuse),
 		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
-		Environ: call.Environ, Ours: config.IsOurs,
+		NoteKey: noteKey(c),
+		Environ: c.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}
@@ -110,6 +117,22 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 			o.close()
 		}
 	}, nil
+}
+
+// noteKey makes of the credentials, which no job can read, a key that does not tell
+// them.
+func noteKey(c config.Config) []byte {
+	key := hmac.New(sha256.New, []byte("org-runner's notes"))
+	key.Write([]byte(c.Credentials.Token.Reveal() + "\n" + c.Credentials.AppKey.Reveal()))
+	return key.Sum(nil)
+}
+
+// sweep is the reset's part that needs another user's rights.
+func sweep(call Invocation) error {
+	if err := parseFlags(call, flag.NewFlagSet(reset.Command, flag.ContinueOnError), 0); err != nil {
+		return err
+	}
+	return reset.Help(call.Stdin, call.Stdout)
 }
 
 // inFolder is a file's path, "" if there is no folder for it.
