@@ -45,8 +45,8 @@ func (l *Life) awaitEarlierJob() error {
 		return nil
 	}
 	l.Log.Warn().Msg("a job of the last run still runs here: waiting for its end")
-	l.Trouble.Set("a job of the last run still runs here: waiting for its end")
-	defer l.Trouble.Set("")
+	l.waits.Set("a job of the last run still runs here: waiting for its end")
+	defer l.waits.Set("")
 	for alone := time.Now(); job.worker.alive(); time.Sleep(100 * time.Millisecond) {
 		signal, since := l.stop.first()
 		switch now := time.Now(); {

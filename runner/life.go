@@ -202,7 +202,7 @@ func (l *Life) live() error {
 		return l.stopEarly(err)
 	}
 	if err := l.awaitEarlierJob(); err != nil {
-		return err
+		return l.stopEarly(err)
 	}
 	if err := l.repair(); err != nil {
 		return l.stopEarly(err)
