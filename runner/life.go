@@ -202,6 +202,9 @@ func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
 		return l.stopEarly(err)
 	}
+	if err := l.awaitEarlierJob(); err != nil {
+		return l.stopEarly(err)
+	}
 	if err := l.repair(); err != nil {
 		return l.stopEarly(err)
 	}
