@@ -19,7 +19,7 @@ import (
 func Secrets(environ []string) (secrets []secret.String) {
 	for name, value := range toMap(environ) {
 		switch {
-		case isSecret(name):
+		case slices.Contains(secretNames(), name):
 			inner, _ := unquote(value)
 			secrets = append(secrets, secret.New(value), secret.New(strings.TrimSpace(inner)))
 		case slices.Contains(proxyVariables, name):
@@ -54,9 +54,15 @@ func proxySecrets(address string) []secret.String {
 	return secrets
 }
 
-func isSecret(name string) bool {
-	return slices.ContainsFunc(Variables(), func(v Variable) bool { return v.Secret && v.Name == name })
-}
+// secretNames are the variables of the table whose values are credentials.
+var secretNames = sync.OnceValue(func() (all []string) {
+	for _, v := range Variables() {
+		if v.Secret {
+			all = append(all, v.Name)
+		}
+	}
+	return all
+})
 
 // children keeps of the environment what programs that we start may have: none of
 // ours, none of the passed ones that is set to nothing (compose does that), and
