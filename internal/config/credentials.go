@@ -142,7 +142,7 @@ func (p *parser) app() {
 	switch {
 	case r.AppID == "":
 		p.problem("GITHUB_APP_ID", "is not set, but "+p.firstSet(kinds[1].variables)+" is", "set it to the App's id or client id, from the App's settings page")
-	case strings.ContainsFunc(r.AppID, func(c rune) bool { return !isWord(c) && c != '.' }):
+	case !isDigits(r.AppID) && !strings.HasPrefix(r.AppID, "Iv"), !isName(r.AppID):
 		p.problem("GITHUB_APP_ID", "is "+quote(r.AppID)+", which is neither an App's id nor a client id", "copy the App's id (a number) or client id from the App's settings page")
 	}
 	c.AppID = r.AppID

@@ -31,7 +31,7 @@ func Secrets(environ []string) (secrets []secret.String) {
 
 // proxySecrets are the password of a proxy, as it is written and as it is meant,
 // and how both go to it (Basic).
-func proxySecrets(address string) []secret.String {
+func proxySecrets(address string) (secrets []secret.String) {
 	_, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		rest = address
@@ -44,14 +44,26 @@ func proxySecrets(address string) []secret.String {
 	if written == "" {
 		return nil
 	}
-	secrets := []secret.String{secret.New(written)}
+	texts := []string{written, user + ":" + written}
 	if meant, err := url.PathUnescape(written); err == nil {
 		if name, err := url.PathUnescape(user); err == nil {
 			user = name
 		}
-		secrets = append(secrets, secret.New(meant), secret.New(user+":"+meant))
+		texts = append(texts, meant, user+":"+meant)
+	}
+	for _, text := range texts {
+		if !isEverydayWord(text) {
+			secrets = append(secrets, secret.New(text))
+		}
 	}
 	return secrets
+}
+
+// isEverydayWord tells whether masking a password would take an ordinary word out
+// of everything that is printed, as runner: such a one is masked together with
+// its user only.
+func isEverydayWord(text string) bool {
+	return len(text) < 12 && !strings.ContainsFunc(text, func(r rune) bool { return r < 'a' || r > 'z' })
 }
 
 // secretNames are the variables of the table whose values are credentials.

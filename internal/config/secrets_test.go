@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
 )
 
 // pkcs1Of is a PKCS#8 key in PKCS#1.
@@ -125,6 +126,30 @@ func TestWrittenLabels(t *testing.T) {
 		}
 		if strings.Join(c.Labels, ",") != row.labels || (err == nil) != (row.labels != "") || !strings.Contains(said, row.word) || row.word == "" && said != "" {
 			t.Errorf("%s: labels %q, %s", row.text, c.Labels, said)
+		}
+	}
+}
+
+// Of a proxy the password is a secret, as it is written, as it is meant, and as it
+// is sent; an everyday word is one together with its user, or all that is printed
+// would lose it.
+func TestSecretsOfAnEnvironment(t *testing.T) {
+	masker := &secret.Masker{}
+	for _, s := range config.Secrets([]string{"HTTPS_PROXY=http://alice:sesame%2Fopen@proxy:3128", "http_proxy=bob:runner@proxy", `GITHUB_TOKEN="ghp_quoted-token"`, "MONITOR_GITHUB_TOKEN=ghp_monitors", "NO_PROXY=a:bcdefgh@c"}) {
+		masker.Add(s)
+	}
+	for text, want := range map[string]string{
+		"http://alice:sesame%2Fopen@proxy:3128": "http://[redacted]@proxy:3128",
+		"said sesame/open":                      "said [redacted]",
+		"Basic YWxpY2U6c2VzYW1lL29wZW4=":        "Basic [redacted]",
+		"http://bob:runner@proxy":               "http://[redacted]@proxy",
+		"Basic Ym9iOnJ1bm5lcg==":                "Basic [redacted]",
+		`"runners":[]`:                          `"runners":[]`,
+		"ghp_quoted-token ghp_monitors":         "[redacted] [redacted]",
+		"proxy:3128 alice bob a:bcdefgh@c":      "proxy:3128 alice bob a:bcdefgh@c",
+	} {
+		if got := masker.Mask(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
 }
