@@ -32,6 +32,8 @@ var wrapping = []form{
 	{is: matching(`^(export\s+|set\s+)?[A-Za-z_][A-Za-z0-9_]*\s*(=|:=|:\s)\s*[^=]`), cause: "has a variable's name before the value (NAME=value)", remedy: "write the value alone"},
 	{is: matching(`(?i)^(\*+|•+|x{3,}|\.{3,}|…|\[redacted\]|<.*>|(your|my)[-_ ].*|(gh[pousr]_|github_pat_)(x+|\*+|\.+|…|•+)|change-?me|todo|token|secret|none|null|undefined)$`),
 		cause: "is a placeholder", remedy: "set NAME to the credential itself"},
+	{is: matching(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`), cause: "is the name of a variable", remedy: "set NAME to the credential itself"},
+	{is: matching(`^[,;<(\[]|[,;>)\]]$`), cause: "has a comma, semicolon or bracket before or behind the value", remedy: "write the value alone"},
 	{is: matching(`^\$|^\{\{|^%\w+%$|^[a-z][a-z0-9+.-]*://|^(vault|op|ssm|sops|arn|secret|env):`), cause: "is an address or a reference, which nothing has resolved",
 		remedy: "set NAME to the credential itself, or NAME_FILE to a file that holds it: org-runner replaces no variables and asks no vault"},
 	{is: matching(`(?s)^\{.*\}$`), cause: "is JSON", remedy: "take the credential alone out of it, without braces and quotes"},

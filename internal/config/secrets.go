@@ -19,6 +19,7 @@ import (
 func Secrets(environ []string) (secrets []secret.String) {
 	for name, value := range toMap(environ) {
 		switch {
+		case IsOurs(value), isEverydayWord(value): // no credential, and in what is said about it
 		case slices.Contains(secretNames(), name):
 			inner, _ := unquote(value)
 			secrets = append(secrets, secret.New(value), secret.New(strings.TrimSpace(inner)))
