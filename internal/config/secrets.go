@@ -112,6 +112,8 @@ func (p *parser) suspects(withheld map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		at := slices.IndexFunc(p.strangers, func(s stranger) bool { return s.name == name })
 		switch {
+		case withheld[name] && slices.Contains(proxyVariables, name): // without it the runner would reach nothing
+			p.problem(name, "holds credentials of org-runner", "give the proxy a password of its own: every job can read it")
 		case withheld[name]:
 			p.warn("%s holds credentials of org-runner: it is kept from the runner and its jobs. Remove it, or set it to a credential that jobs may have", name)
 		case at >= 0:

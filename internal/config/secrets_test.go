@@ -45,7 +45,6 @@ func TestChildrensEnvironment(t *testing.T) {
 		{"the token", []string{"GITHUB_PERSONAL_TOKEN=ghp_example"}, nil, "GITHUB_PERSONAL_TOKEN holds credentials of org-runner"},
 		{"under another image's name", []string{"ACCESS_TOKEN=ghp_example"}, nil, "ACCESS_TOKEN holds credentials of org-runner"},
 		{"twice the same name", []string{"TWICE=ghp_example", "TWICE=other"}, []string{"TWICE=other"}, "TWICE holds credentials of org-runner"},
-		{"in a proxy's address", []string{"HTTPS_PROXY=http://u:ghp_example@proxy:3128"}, nil, "HTTPS_PROXY holds credentials of org-runner"},
 		{"another token", []string{"NPM=npm_hushhushhushhushhush"}, []string{"NPM=npm_hushhushhushhushhush"}, "NPM looks like a credential"},
 		{"another of GitHub's", []string{"DEPLOY=token ghp_hushhushhush"}, []string{"DEPLOY=token ghp_hushhushhush"}, "DEPLOY looks like a credential"},
 		{"one in base64", []string{"DEPLOY=Z2hwX2h1c2hodXNoaHVzaGh1c2g="}, []string{"DEPLOY=Z2hwX2h1c2hodXNoaHVzaGh1c2g="}, "DEPLOY looks like a credential"},
@@ -61,6 +60,9 @@ func TestChildrensEnvironment(t *testing.T) {
 		if warnings := strings.Join(c.Warnings, "\n"); (row.warns == "") != (warnings == "") || !strings.Contains(warnings, row.warns) || strings.Contains(warnings, "hush") || strings.Contains(warnings, "Z2hw") || len(c.Warnings) > 1 {
 			t.Errorf("%s: warnings %q, want %q", row.name, warnings, row.warns)
 		}
+	}
+	if _, err := config.Parse([]string{"HTTPS_PROXY=http://u:ghp_example@proxy:3128", token, organization}, machine()); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY holds credentials of org-runner") {
+		t.Errorf("a proxy with the token for its password: %v", err)
 	}
 	// The same key in its other form.
 	c, err := config.Parse([]string{organization, "GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + pkcs8, "KEY=" + pkcs1Of(t, pkcs8)}, machine())
