@@ -161,9 +161,15 @@ func (p *parser) app() {
 	if text == "" {
 		return
 	}
-	// On the one line of an env file the quotes are often taken along.
+	// On the one line of an env file the quotes are often taken along, and a
+	// document around the key indents it.
 	text, _ = unquote(text)
-	text = strings.ReplaceAll(text, `\n`, "\n")
+	text = strings.NewReplacer(`\r`, "", `\n`, "\n").Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	text = strings.Join(lines, "\n")
 	if cause, remedy := checkKey(text); cause != "" {
 		p.malformed(from, cause, remedy)
 	}
@@ -214,7 +220,9 @@ func wrongKey(text string) (cause, remedy string) {
 		return "is the App's client secret, not its private key", wholeKey
 	case strings.HasPrefix(text, "SHA256:"):
 		return "is the fingerprint of the App's key, not the key", wholeKey
-	case strings.Contains(text, "-----BEGIN"):
+	case strings.HasPrefix(text, "-----BEGIN") && strings.Contains(text, "%"):
+		return escaped.cause, escaped.remedy
+	case strings.HasPrefix(text, "-----BEGIN"):
 		return "", ""
 	}
 	return wrongForm(App, text)
