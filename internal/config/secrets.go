@@ -96,7 +96,7 @@ func (p *parser) children(environ []string) {
 			withheld[name] = true
 			continue
 		}
-		if IsPassed(name) {
+		if IsPassed(name) || strings.HasSuffix(strings.ToUpper(name), "_PROXY") {
 			if value = strings.TrimSpace(value); value == "" {
 				continue
 			}
