@@ -113,6 +113,12 @@ func (l *Life) stopEarly(reason error) error {
 	if signal, _ := l.stop.first(); signal == nil {
 		return reason
 	}
+	if l.Refused != nil {
+		if l.record.Name == "" {
+			return reason
+		}
+		return unclean(l.record.Name, errors.New("it cannot be deleted without a good configuration"), reason)
+	}
 	left := l.leftover()
 	if len(left) == 0 || l.GitHub == nil && l.Token.IsZero() {
 		return reason

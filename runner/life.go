@@ -86,6 +86,14 @@ type Options struct {
 	Allowed     func(repository string) bool // nil: every repository
 	AllowedRule string                       // the same, for people
 
+	// Refused is why there can be no life: the configuration is wrong. Failed starts
+	// are waited out all the same. Nothing but StateDir, Log and what stands here
+	// need be known then.
+	Refused     error
+	ByHand      bool                     // somebody sits before it: failed starts are not waited out
+	Hopeless    func(error) bool         // whether another start would end in the same way
+	Fingerprint func(salt string) string // of the configuration; nil: it is not looked at
+
 	StateDir string                 // our own small files and the socket; "" if there is no place
 	Hook     string                 // job-started.sh; "": none
 	Mask     func(string) string    // takes secrets out of what is kept there; nil: there are none
@@ -135,8 +143,8 @@ type Life struct {
 	jobRan bool      // a job has begun in this life
 	intact time.Time // until when the runner's own files were as they should be
 
-	answering bool // the socket is served
-	view      view // what it tells beside the state
+	unanswered error // why the socket is not served
+	view       view  // what it tells beside the state
 }
 
 // Run lives until the runner's work is done or a signal has stopped it. It
@@ -164,14 +172,20 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 		}
 	}()
 
-	release, err := l.prepare()
+	release, err := l.open()
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = l.conclude(l.live())
+	err = l.live()
+	if errors.Is(err, ErrChanged) {
+		return err
+	}
+	err = l.conclude(err)
 	l.awaitRecords()
-	l.machine.to(Stopped, "")
+	if err == nil || !l.machine.is(Starting) {
+		l.machine.to(Stopped, "")
+	}
 	return err
 }
 
@@ -180,6 +194,12 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
 		return l.stopEarly(err)
+	}
+	if l.Refused != nil {
+		return l.Refused
+	}
+	if err := l.prepare(); err != nil {
+		return err
 	}
 	if err := l.repair(); err != nil {
 		return l.stopEarly(err)
@@ -225,47 +245,46 @@ func (l *Life) live() error {
 // longer counts.
 const steady = 10 * time.Minute
 
-// prepare checks this machine's side before GitHub hears of us. The function it
-// returns gives back what was taken.
-func (l *Life) prepare() (release func(), err error) {
-	if err := checkFolder(l.Home); err != nil {
-		return nil, err
-	}
-	if err := ensureWritable(l.Home); err != nil {
-		return nil, err
-	}
-	if os.Geteuid() == 0 && l.User != "root" {
-		if l.account, err = lookUpAccount(l.User); err != nil {
-			return nil, err
-		}
-	}
-	l.record, err = openRecord(l.StateDir, l.Log)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.readyForReuse(); err != nil {
-		l.record.close()
-		return nil, err
-	}
-	if l.reaper, err = newReaper(); err != nil {
-		l.record.close()
+// open takes the record and the socket, which a life has from its first moment on:
+// while it waits after failed starts, status says so. The function that it returns
+// gives both back.
+func (l *Life) open() (release func(), err error) {
+	if l.record, err = openRecord(l.StateDir, l.Log); err != nil {
 		return nil, err
 	}
 	stopServing, err := l.serveSocket()
-	l.answering = err == nil
-	if err != nil {
-		if l.Allowed != nil {
-			l.record.close()
-			return nil, fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because the hook has no way to ask: %w: give the container a writable %s", ErrConfiguration, err, l.StateDir)
-		}
-		l.Log.Warn().Err(err).Msg("no socket: status and healthcheck will not find this runner")
-	}
-	if l.Allowed != nil && l.Hook == "" {
-		stopServing()
-		l.record.close()
-		return nil, fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because lib/org-runner/job-started.sh is not beside this program's bin folder: use the image, or copy the file from the source", ErrConfiguration)
-	}
+	l.unanswered = err
 	return func() { stopServing(); l.record.close() }, nil
+}
+
+// prepare checks this machine's side before GitHub hears of us.
+func (l *Life) prepare() (err error) {
+	if err := checkFolder(l.Home); err != nil {
+		return err
+	}
+	if err := ensureWritable(l.Home); err != nil {
+		return err
+	}
+	if os.Geteuid() == 0 && l.User != "root" {
+		if l.account, err = lookUpAccount(l.User); err != nil {
+			return err
+		}
+	}
+	if err := l.readyForReuse(); err != nil {
+		return err
+	}
+	if l.reaper, err = newReaper(); err != nil {
+		return err
+	}
+	switch {
+	case l.Allowed != nil && l.unanswered != nil:
+		return fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because the hook has no way to ask: %w: give the container a writable %s", ErrConfiguration, l.unanswered, l.StateDir)
+	case l.Allowed != nil && l.Hook == "":
+		return fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because lib/org-runner/job-started.sh is not beside this program's bin folder: use the image, or copy the file from the source", ErrConfiguration)
+	case l.unanswered != nil:
+		l.Log.Warn().Err(l.unanswered).Msg("no socket: status and healthcheck will not find this runner")
+	}
+	return nil
 }
 
 // checkFolder tells early what config.sh would tell late.
@@ -298,7 +317,7 @@ func (l *Life) conclude(err error) error {
 	if l.Mask != nil {
 		why = l.Mask(why) // jobs can read what is kept
 	}
-	l.record.fail(why)
+	l.record.fail(why, l.Hopeless != nil && l.Hopeless(err))
 	return err
 }
 

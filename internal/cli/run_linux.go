@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -18,19 +22,33 @@ import (
 // runLife is the command run: one life of one runner.
 func runLife(call Invocation) error {
 	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
-		return err
+		return refuse(call, err)
 	}
 	// From the first moment: a signal that comes while the configuration is read
 	// must find somebody who answers it.
+	signals := notified()
+	defer signal.Stop(signals)
+	for {
+		if err := live(call, signals); !errors.Is(err, runner.ErrChanged) {
+			return err
+		}
+	}
+}
+
+func notified() chan os.Signal {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
-	defer signal.Stop(signals)
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
+	return signals
+}
 
+// live reads the configuration and lives with it. It returns ErrChanged if that
+// has changed before a runner was registered with it.
+func live(call Invocation, signals <-chan os.Signal) error {
 	c, err := config.Parse(call.Environ, config.ThisMachine())
 	if err != nil {
-		return err
+		return refusedLife(call, err, signals)
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
 	for _, name := range config.Names() {
@@ -46,13 +64,65 @@ func runLife(call Invocation) error {
 	}
 	options, end, err := lifeOptions(call, c, masker, log)
 	if err != nil {
-		return err
+		return refusedLife(call, err, signals)
 	}
 	defer end()
 	if err := runner.Run(options, signals); err != nil {
 		return masked{err, masker}
 	}
 	return nil
+}
+
+// refuse is for a command line that is not understood. As a container's first
+// process it is under a restart policy, perhaps, and waits as every life does that
+// cannot be; a call by hand has its answer at once.
+func refuse(call Invocation, err error) error {
+	if os.Getpid() != 1 {
+		return err
+	}
+	signals := notified()
+	defer signal.Stop(signals)
+	return refusedLife(call, err, signals)
+}
+
+// refusedLife is a life that cannot be: it waits out the failed starts before it, so
+// that status can tell why, and ends with the reason.
+func refusedLife(call Invocation, reason error, signals <-chan os.Signal) error {
+	format := config.Config{LogLevel: "info", LogFormat: "console"}
+	if slices.Contains(call.Environ, "LOG_FORMAT=json") {
+		format.LogFormat = "json"
+	}
+	log := logger(call.Stderr, format)
+	home := config.Home(call.Environ)
+	options := runner.Options{Refused: reason, Home: home, StateDir: stateDir(home, zerolog.Nop()), Log: log, Labels: []string{}}
+	governed(call, &options)
+	// What is wrong may be a secret in the wrong place, and jobs can read what is kept.
+	options.Mask = func(string) string { return brief(reason) }
+	return runner.Run(options, signals)
+}
+
+// brief is an error without the values that it quotes.
+func brief(err error) string {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return "the command line or the configuration is wrong: see the log"
+	}
+	var names []string
+	for _, p := range problems {
+		names = append(names, p.Variable)
+	}
+	return "the configuration is wrong: " + strings.Join(slices.Compact(names), ", ") + ": see the log"
+}
+
+// governed sets what a life needs to know of failed starts before it.
+func governed(call Invocation, options *runner.Options) {
+	options.ByHand = os.Getpid() != 1 && isTerminal(call.Stderr)
+	options.Hopeless = func(err error) bool {
+		return slices.Contains([]int{exitUsage, exitCredentials, exitConfiguration}, exitCode(err))
+	}
+	options.Fingerprint = func(salt string) string {
+		return config.Fingerprint(call.Environ, salt, append([]string{call.Build.Version, call.Build.Commit}, call.Args...)...)
+	}
 }
 
 // masked is an error whose text passes through the masker: the last line of
@@ -80,6 +150,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}
+	governed(call, &options)
 	if len(c.AllowedRepositories.Rules()) > 0 {
 		options.Allowed, options.AllowedRule = c.AllowedRepositories.Allows, c.AllowedRepositories.String()
 	}
@@ -142,7 +213,8 @@ func inFolder(dir, name string) string {
 // on, and says what it cannot do.
 func stateDir(home string, log zerolog.Logger) string {
 	dir := runner.StateDir(home)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// Not MkdirAll: a runner's folder that is not there is not made.
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		log.Warn().Err(err).Msg("no folder for the state: a start after a crash will know nothing of it, status and healthcheck neither")
 		return ""
 	}

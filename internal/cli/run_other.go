@@ -14,3 +14,6 @@ func runLife(call Invocation) error {
 	}
 	return errors.New("a runner's life needs Linux: run the image (docker compose up)")
 }
+
+// refuse is the answer to a command line that is not understood.
+func refuse(_ Invocation, err error) error { return err }

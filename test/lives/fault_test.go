@@ -180,27 +180,6 @@ func TestStillBusyAtGitHub(t *testing.T) {
 	}
 }
 
-// Starts that fail in a row wait longer and longer.
-func TestCrashLoopAsksLessAndLess(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, githubtest.Options{})
-	w.RevokeToken(goodToken)
-	for range 2 {
-		w.start().end(77)
-	}
-	l := w.start()
-	w.poll("the wait", func() bool { return strings.Contains(l.out.String(), "waiting before registering") })
-	if _, status := w.command("status"); !strings.Contains(status, "failed starts in a row") || !strings.Contains(status, "401 Bad credentials") {
-		t.Errorf("status does not say why:\n%s", status)
-	}
-	if got := w.Count("registration-token"); got != 2 {
-		t.Errorf("GitHub was asked %d times by three starts", got)
-	}
-	l.signal(syscall.SIGTERM)
-	l.end(0) // the stop is answered in the wait too
-	w.counts(map[string]int{"registration-token": 2})
-}
-
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
