@@ -230,6 +230,7 @@ func (l *Life) live() error {
 			if !errors.Is(err, errStillBusy) {
 				return err
 			}
+			l.keepLeft(earlier{name: l.name, ids: []int64{l.id}})
 			l.leaveBusy()
 			if err := l.wipe(); err != nil {
 				return l.leave(err)

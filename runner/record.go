@@ -26,6 +26,9 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
+	// Left are the runners that GitHub went on to call busy when all patience was
+	// over: their names and, as far as they are known, their ids.
+	Left map[string]int64 `json:"left,omitempty"`
 	// Instead is the name that this container has taken because another one has
 	// its own.
 	Instead string `json:"instead,omitempty"`

@@ -3,7 +3,6 @@
 package lives
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,25 +158,6 @@ func TestHangInCancel(t *testing.T) {
 	w.RemoveRunner(id)
 	l.end(0)
 	w.none()
-}
-
-// GitHub goes on calling the runner of a killed life busy: the next one takes
-// another name and says so.
-func TestStillBusyAtGitHub(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, githubtest.Options{})
-	old := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "fleet", Labels: []string{"before"}, Busy: true})
-	if err := os.WriteFile(filepath.Join(w.home, ".runner"), fmt.Appendf(nil, `{"agentId":%d,"agentName":"fleet"}`, old), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"after"}, Steps: []string{"true"}})
-	w.start("RUNNER_REGISTER_TIMEOUT=10s", "LABELS=after").end(0)
-	if j := w.Job(job); j.Result != "success" || j.RunnerName == "fleet" {
-		t.Errorf("the next job: %+v", j)
-	}
-	if left := w.Runners(); len(left) != 1 || left[0].ID != old {
-		t.Errorf("GitHub has %+v", left)
-	}
 }
 
 func TestDiskFull(t *testing.T) {
