@@ -43,11 +43,18 @@ COPY --from=build --chown=root:root /out/ /usr/local/
 # Jobs with sudo can do what root can, read a token in a file of root's for one.
 # Many jobs install packages with it: so it stays unless SUDO is false.
 ARG SUDO=true
-RUN [ "$SUDO" != false ] || gpasswd -d runner sudo
+RUN case "$SUDO" in true) ;; false) gpasswd -d runner sudo ;; \
+    *) echo "SUDO is \"$SUDO\": --build-arg SUDO takes true or false" >&2; exit 1 ;; esac
 # What one start of a container leaves to the next, and the socket for status and
-# health (a read-only container wants a tmpfs there); and where volumes for the
-# monitor's history and for job records can be mounted.
-RUN install -d -o runner -g root -m 0755 /run/org-runner /var/lib/org-runner /var/lib/org-runner/records
+# health (a read-only container wants a tmpfs there); where volumes for the
+# monitor's history and for job records can be mounted; and the work folder with
+# the tool cache: a new volume takes over the owner of the folder it is mounted
+# on, and where there is none the engine makes it root's, in which every job
+# fails. Group 0 may write them, as the runner's folder: a container that is given
+# any uid (OpenShift) is of that group.
+RUN install -d -o runner -g root -m 0775 /run/org-runner /var/lib/org-runner /var/lib/org-runner/records \
+    /home/runner/_work /home/runner/_work/_tool \
+ && chgrp root /home/runner && chmod g=u /home/runner
 USER runner
 ENTRYPOINT ["/usr/local/bin/org-runner"]
 STOPSIGNAL SIGTERM

@@ -62,7 +62,10 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 	if !v.transient {
 		return false, nil
 	}
-	t.failed, t.last = t.failed+1, v
+	if ctx.Err() == nil || t.failed == 0 { // what the budget's end has cut off says nothing of GitHub
+		t.last = v
+	}
+	t.failed++
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -149,7 +152,7 @@ func (v verdict) reason() string {
 // come as 429 or as 403, with headers or with nothing but their message.
 func judge(response *http.Response, err error) verdict {
 	if err != nil {
-		return verdict{transient: !errors.Is(err, ErrConfiguration), message: printable(plain(err).Error())}
+		return verdict{transient: !errors.Is(err, ErrConfiguration) && !errors.Is(err, ErrProxy), message: printable(plain(err).Error())}
 	}
 	if response.StatusCode < 300 {
 		return verdict{}
@@ -211,7 +214,7 @@ func plain(err error) error {
 
 // failure is the error of a call that ended without GitHub's last word.
 func (t *tries) failure(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if isOver := errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(context.Cause(ctx), context.DeadlineExceeded); ctx.Err() != nil && !isOver {
 		return context.Cause(ctx)
 	}
 	var e *Error // of the transport

@@ -16,11 +16,37 @@ type account struct {
 	groups     []uint32
 }
 
+// accountFor returns whose config.sh and run.sh are: nil is our own user. Only root
+// can give them another one.
+func accountFor(name string) (*account, error) {
+	if os.Geteuid() != 0 || name == "root" {
+		return nil, nil
+	}
+	return lookUpAccount(name)
+}
+
+func (a *account) String() string {
+	if a == nil {
+		return fmt.Sprintf("uid %d", os.Geteuid())
+	}
+	return fmt.Sprintf("%s (uid %d)", a.name, a.uid)
+}
+
+// isRoot tells whether the children run as root, which the official scripts refuse
+// unless they are told that it is meant.
+func (a *account) isRoot() bool {
+	if a == nil {
+		return os.Geteuid() == 0
+	}
+	return a.uid == 0
+}
+
 // dockerSocket is where a container that may use the host's engine finds it.
 const dockerSocket = "/var/run/docker.sock"
 
-// lookUpAccount finds a user by name. Where the engine's socket is mounted, its
-// group is added: the number is the host's and no image can know it.
+// lookUpAccount finds a user by name. It gets the groups that the engine was told
+// to add to the container (group_add), and where the engine's socket is mounted
+// that one's: the numbers are the host's and no image can know them.
 func lookUpAccount(name string) (*account, error) {
 	found, err := user.Lookup(name)
 	if err != nil {
@@ -39,15 +65,36 @@ func lookUpAccount(name string) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		if n, err := strconv.ParseUint(id, 10, 32); err == nil {
-			a.groups = append(a.groups, uint32(n))
-		}
+	for _, id := range append(ids, addedGroups()...) {
+		a.join(id)
 	}
 	if info, err := os.Stat(dockerSocket); err == nil {
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && !slices.Contains(a.groups, stat.Gid) {
-			a.groups = append(a.groups, stat.Gid)
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			a.join(strconv.FormatUint(uint64(stat.Gid), 10))
 		}
 	}
 	return a, nil
+}
+
+func (a *account) join(gid string) {
+	if n, err := strconv.ParseUint(gid, 10, 32); err == nil && !slices.Contains(a.groups, uint32(n)) {
+		a.groups = append(a.groups, uint32(n))
+	}
+}
+
+// addedGroups are those that our process has beyond what the image gives root.
+func addedGroups() (added []string) {
+	own := []string{"0"}
+	if root, err := user.LookupId("0"); err == nil {
+		if ids, err := root.GroupIds(); err == nil {
+			own = append(own, ids...)
+		}
+	}
+	groups, _ := os.Getgroups()
+	for _, gid := range groups {
+		if id := strconv.Itoa(gid); !slices.Contains(own, id) {
+			added = append(added, id)
+		}
+	}
+	return added
 }

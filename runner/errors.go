@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Errors that a life can end with; errors.Is finds them.
@@ -29,15 +31,10 @@ type stopCause struct{ signal os.Signal }
 func (c stopCause) Error() string { return fmt.Sprintf("stopped by %s", signalName(c.signal)) }
 
 func signalName(s os.Signal) string {
-	switch s {
-	case syscall.SIGTERM:
-		return "SIGTERM"
-	case syscall.SIGINT:
-		return "SIGINT"
-	case syscall.SIGQUIT:
-		return "SIGQUIT"
-	case syscall.SIGHUP:
-		return "SIGHUP"
+	if number, ok := s.(syscall.Signal); ok {
+		if name := unix.SignalName(number); name != "" {
+			return name
+		}
 	}
 	return s.String()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/safefile"
 	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // The files in which the official runner keeps its registration
@@ -66,13 +67,7 @@ func readSettings(home string) (Settings, error) {
 // wipeRegistration removes what config.sh or a JIT configuration wrote, so that
 // config.sh does not say "already configured".
 func wipeRegistration(home string) error {
-	var errs []error
-	for _, name := range registrationFiles {
-		if err := os.RemoveAll(filepath.Join(home, name)); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return reset.Remove(home, registrationFiles...)
 }
 
 // JITConfig is a JIT configuration taken apart. The listener reads it as the

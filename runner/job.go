@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"sync"
@@ -13,8 +14,11 @@ import (
 	"github.com/virtuoso902/org-runner/internal/records"
 )
 
-// Lost is the result of a job of whose end the runner said nothing.
-const Lost = "lost"
+// Results that are not the official runner's own words.
+const (
+	Lost    = "lost"    // it was killed: GitHub has still to give it up
+	Unknown = "unknown" // nobody told how it ended
+)
 
 const (
 	// queuedBudget bounds the question when a job was queued.
@@ -46,15 +50,27 @@ func (l *Life) jobBegins(name string) {
 	l.measurer.job = &measured{name: name, began: time.Now(), before: readUsage(l.measurer.cgroup)}
 }
 
+// jobIsNamed is called when the name of the job that runs is read late.
+func (l *Life) jobIsNamed(name string) {
+	if l.measurer.job != nil {
+		l.measurer.job.name = name
+	}
+	l.view.jobNamed(name)
+}
+
 // jobOver ends the job that runs, if one does: what is told of it, and its record.
-func (l *Life) jobOver(result string) {
-	l.jobEnds(result)
+// If nothing here has told its result, GitHub is asked.
+func (l *Life) jobOver(result, reason string) {
+	if job := l.measurer.job; job != nil && reason == "" {
+		l.noteSteps(result, job.began)
+	}
+	l.jobEnds(result, reason)
 	l.view.jobCompleted()
 }
 
 // jobEnds makes the record of the job that runs, if one does. It never waits:
 // what takes time is done beside the life.
-func (l *Life) jobEnds(result string) {
+func (l *Life) jobEnds(result, reason string) {
 	job := l.measurer.job
 	if job == nil {
 		return
@@ -69,7 +85,7 @@ func (l *Life) jobEnds(result string) {
 	runID, _ := strconv.ParseInt(seen.RunID, 10, 64)
 	record := records.Record{
 		Repository: seen.Repository, Workflow: seen.Workflow, Job: job.name,
-		RunID: runID, RunURL: seen.RunURL, Attempt: seen.Attempt, Actor: seen.Actor, Result: result, Runner: name,
+		RunID: runID, RunURL: seen.RunURL, Attempt: seen.Attempt, Actor: seen.Actor, Result: result, Reason: reason, Runner: name,
 		Started: job.began.UTC(), Finished: time.Now().UTC(),
 		CPUSeconds: used.cpu, PeakMemory: used.peak, OOMKills: used.oomKills, Read: used.read, Written: used.written,
 	}
@@ -99,20 +115,26 @@ func (l *Life) keep(r records.Record, queued <-chan *time.Time) {
 	if signal, _ := l.stop.first(); signal != nil {
 		budget /= 10
 	}
+	var ended <-chan string
+	if r.Result == "" {
+		r.Result, ended = Unknown, l.askResult(r, budget)
+	}
 	var disk chan *int64
 	if l.Record != nil {
 		disk = make(chan *int64, 1)
 		until := time.Now().Add(budget)
 		go func() { disk <- diskUsed(absolute(l.Home, l.WorkDir), until) }()
 	}
-	for timer := time.NewTimer(budget); disk != nil || queued != nil; {
+	for timer := time.NewTimer(budget); disk != nil || queued != nil || ended != nil; {
 		select {
+		case r.Result = <-ended:
+			ended = nil
 		case r.Disk = <-disk:
 			disk = nil
 		case r.Queued = <-queued: // nil once it was asked in vain
 			queued = nil
 		case <-timer.C: // what is not known by now is absent
-			disk, queued = nil, nil
+			disk, queued, ended = nil, nil, nil
 		}
 	}
 	tell(l.Log.Info(), r).Msg("job completed")
@@ -122,6 +144,28 @@ func (l *Life) keep(r records.Record, queued <-chan *time.Time) {
 	if err := l.Record(r); err != nil {
 		l.Log.Warn().Err(err).Msg("the job's record could not be kept")
 	}
+}
+
+// conclusions are the official runner's words for what GitHub calls a job's end.
+var conclusions = map[string]string{"success": "Succeeded", "failure": "Failed", "cancelled": "Canceled"}
+
+// askResult asks GitHub how a job has ended, once and beside the life.
+func (l *Life) askResult(r records.Record, budget time.Duration) <-chan string {
+	_, id := l.identity()
+	if l.Concluded == nil || r.RunID == 0 || r.Repository == "" || id == 0 {
+		return nil
+	}
+	answer := make(chan string, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), budget)
+		defer cancel()
+		conclusion, err := l.Concluded(ctx, r.Repository, r.RunID, id)
+		if err != nil {
+			l.Log.Debug().Err(err).Msg("GitHub did not tell how the job ended")
+		}
+		answer <- cmp.Or(conclusions[conclusion], Unknown)
+	}()
+	return answer
 }
 
 // tell puts a record into a line of the log; what is unknown is not in it.
@@ -140,6 +184,7 @@ func tell(event *zerolog.Event, r records.Record) *zerolog.Event {
 	}
 	text("repository", r.Repository)
 	text("workflow", r.Workflow)
+	text("reason", r.Reason)
 	text("run_url", r.RunURL)
 	text("actor", r.Actor)
 	if r.RunID != 0 {

@@ -16,6 +16,8 @@ const (
 	// busyPause is the time between two tries to delete a runner that GitHub
 	// calls busy: it can say so for tens of seconds after the job's end.
 	busyPause = time.Second
+	// killedTries is how often that is tried when the job was killed.
+	killedTries = 3
 	// removeTimeout bounds config.sh remove, the only way to deregister with a
 	// ready token.
 	removeTimeout = 20 * time.Second
@@ -26,7 +28,7 @@ const (
 // ErrUnclean if something had to be left; the next start in this container
 // then repairs it.
 func (l *Life) leave(reason error) error {
-	killTree(time.Now().Add(time.Second))
+	l.endTree()
 	ctx, cancel := l.cleanupContext(leaveBudget)
 	defer cancel()
 
@@ -91,9 +93,11 @@ func (l *Life) deregister(ctx context.Context) error {
 	return l.deleteByID(ctx, l.id)
 }
 
-// deleteByID deletes until GitHub has answered that the runner is gone.
+// deleteByID deletes until GitHub has answered that the runner is gone. Of one whose
+// job was killed GitHub says busy until it gives the job up, after minutes: then a
+// few tries are enough.
 func (l *Life) deleteByID(ctx context.Context, id int64) error {
-	for {
+	for try := 1; ; try++ {
 		busy, err := l.GitHub.DeleteRunner(ctx, id)
 		if err != nil {
 			return err
@@ -101,7 +105,7 @@ func (l *Life) deleteByID(ctx context.Context, id int64) error {
 		if !busy {
 			return nil
 		}
-		if sleep(ctx, busyPause) != nil {
+		if l.killedJob && try == killedTries || sleep(ctx, busyPause) != nil {
 			return errStillBusy
 		}
 	}
@@ -150,23 +154,35 @@ func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
 	return err
 }
 
-// cleanupContext goes on after a stop, for as long as the stop's plan allows.
+// cleanupContext goes on after a stop, for as long as the stop's plan allows, also
+// when the stop comes later. Its end always counts as a deadline, so that an error
+// names what GitHub has said, and not that we have stopped asking.
 func (l *Life) cleanupContext(budget time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), budget)
+	stoppable, giveUp := context.WithCancelCause(context.WithoutCancel(l.ctx))
+	ctx, cancel := context.WithDeadline(stoppable, l.notAfterGiveUp(time.Now().Add(budget)))
 	go func() {
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.stop.drain:
 		}
-		_, since := l.stop.first()
-		timer := time.NewTimer(time.Until(since.Add(planFor(l.StopGrace).giveUp)))
+		timer := time.NewTimer(time.Until(l.notAfterGiveUp(time.Now().Add(budget))))
 		defer timer.Stop()
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
-			cancel()
+			giveUp(context.DeadlineExceeded)
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() { cancel(); giveUp(nil) }
+}
+
+// notAfterGiveUp is a time, or when a stop's plan gives up, if that comes before.
+func (l *Life) notAfterGiveUp(until time.Time) time.Time {
+	if signal, since := l.stop.first(); signal != nil {
+		if end := since.Add(planFor(l.StopGrace).giveUp); end.Before(until) {
+			return end
+		}
+	}
+	return until
 }

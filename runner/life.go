@@ -15,6 +15,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/secret"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // GitHub is what a life needs from GitHub. Every call retries what is transient
@@ -24,7 +25,8 @@ type GitHub interface {
 	// runner for the next hour.
 	RegistrationToken(ctx context.Context) (secret.String, error)
 	// JITConfig registers a runner and returns its configuration for run.sh;
-	// taken says that there is a runner of this name already.
+	// taken says that there is a runner of this name already. An error with a method
+	// Refused() bool can say that none was made.
 	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (config secret.String, taken bool, err error)
 	// FindRunner returns the id of the runner of exactly this name, 0 if there
 	// is none, and how GitHub sees it.
@@ -70,6 +72,7 @@ type Options struct {
 	Fixed           bool   // no other name may be taken
 	Group           string // "": do not name one (repositories have none)
 	Labels          []string
+	JITLabels       []string // the same for a JIT configuration, which adds none
 	NoDefaultLabels bool
 	DisableUpdate   bool
 	Ephemeral       bool
@@ -95,6 +98,7 @@ type Options struct {
 	Fingerprint func(salt string) string // of the configuration; nil: it is not looked at
 
 	StateDir string                 // our own small files and the socket; "" if there is no place
+	NoteKey  []byte                 // what no job has: notes to the next life are signed with it
 	Hook     string                 // job-started.sh; "": none
 	Mask     func(string) string    // takes secrets out of what is kept there; nil: there are none
 	Environ  []string               // for the children
@@ -105,6 +109,10 @@ type Options struct {
 	// Queued asks since when the job had been waiting that a runner runs; nil:
 	// nobody is asked.
 	Queued func(ctx context.Context, repository string, run, runner int64) (time.Time, error)
+	// Concluded asks how the newest job of a workflow run has ended that a runner
+	// had: success, failure or cancelled; "" if GitHub does not tell. nil: nobody is
+	// asked.
+	Concluded func(ctx context.Context, repository string, run, runner int64) (string, error)
 
 	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
@@ -140,8 +148,20 @@ type Life struct {
 	// uncertain is set once a config.sh has failed that may have registered us.
 	uncertain bool
 
-	jobRan bool      // a job has begun in this life
-	intact time.Time // until when the runner's own files were as they should be
+	rootKill  *process      // the newest kill through sudo
+	nudge     chan struct{} // a job's hook has asked: there is a worker
+	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
+
+	used         bool // a job may have run in this container, or in a folder of it, before this life
+	around       reset.Container
+	note         note       // what the next life is told of the runner's folder
+	kept         *reset.Set // the places, locked
+	jobRan       bool       // a job has begun in this life
+	broken       error      // no job can do its first step here
+	warnedOfRoot string     // what was said of a job that may have been root
+	intact       time.Time  // until when the runner's own files were as they should be
+
+	updateIsClean bool // no job has changed the runner before it began to update itself
 
 	unanswered error // why the socket is not served
 	view       view  // what it tells beside the state
@@ -152,8 +172,9 @@ type Life struct {
 // when it returns. nil: done, or stopped cleanly.
 func Run(options Options, signals <-chan os.Signal) (err error) {
 	l := &Life{Options: options, began: time.Now(), name: options.Name}
+	l.around = reset.Around(l.StateDir) // before we write anything ourselves
 	l.machine = newMachine(l.announce)
-	l.view.runs = make(chan struct{})
+	l.view.runs, l.nudge = make(chan struct{}), make(chan struct{}, 1)
 	if l.Trouble == nil {
 		l.Trouble = &Trouble{}
 	}
@@ -263,15 +284,19 @@ func (l *Life) prepare() (err error) {
 	if err := checkFolder(l.Home); err != nil {
 		return err
 	}
-	if err := ensureWritable(l.Home); err != nil {
+	if l.account, err = accountFor(l.User); err != nil {
 		return err
 	}
-	if os.Geteuid() == 0 && l.User != "root" {
-		if l.account, err = lookUpAccount(l.User); err != nil {
-			return err
-		}
+	if err := l.checkHooks(); err != nil {
+		return err
+	}
+	if err := checkHome(l.Home, l.account); err != nil {
+		return err
 	}
 	if err := l.readyForReuse(); err != nil {
+		return err
+	}
+	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
 		return err
 	}
 	if l.reaper, err = newReaper(); err != nil {
@@ -334,6 +359,6 @@ func (l *Life) announce(from, to State, reason string) {
 // abandon ends what a fault of our own has left running.
 func (l *Life) abandon() {
 	if l.reaper != nil {
-		killTree(time.Now().Add(time.Second))
+		l.endTree()
 	}
 }

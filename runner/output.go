@@ -17,7 +17,7 @@ const (
 	nothing         sighting = iota
 	listening                // the listener has a session: it is online
 	jobStarted               // text: the job's display name
-	jobCompleted             // text: the result (Succeeded, Failed, Canceled, …)
+	jobCompleted             // text: the job's display name and its result, as endOf takes them
 	connectionLost           // text: GitHub's or the network's words
 	connectionBack           //
 	restarting               // run.sh starts its listener again: after a retryable error or an update
@@ -25,6 +25,7 @@ const (
 	sessionConflict          // the listener ended with 5, which run.sh hides
 	terminated               // the listener ended with 1, which run.sh hides
 	unknownCode              // text: the listener's exit code, which run.sh hides
+	deleted                  // GitHub has deleted the registration, and the listener ends
 	noSuchGroup              // config.sh: the runner group does not exist
 	versionIs                // text: the official runner's version
 )
@@ -46,6 +47,7 @@ var wholeLines = []struct {
 	{"Runner listener exit with Session Conflict error", sessionConflict},
 	{"Runner listener exit with terminated error", terminated},
 	{"Exiting with unknown error code: ", unknownCode},
+	{"Failed to create a session. The runner registration has been deleted from the server", deleted},
 	{"Could not find any self-hosted runner group named ", noSuchGroup},
 	{"Current runner version: ", versionIs}, // the listener's, each time that it starts
 }
@@ -63,10 +65,8 @@ func parseLine(text []byte) line {
 		case bytes.HasPrefix(rest, []byte("Running job: ")):
 			return line{jobStarted, string(rest[len("Running job: "):])}
 		case bytes.HasPrefix(rest, []byte("Job ")):
-			// The display name may hold the separator too: the last one counts.
-			const separator = " completed with result: "
-			if at := bytes.LastIndex(rest, []byte(separator)); at > 0 {
-				return line{jobCompleted, string(rest[at+len(separator):])}
+			if told := string(rest[len("Job "):]); isEnd(told) {
+				return line{jobCompleted, told}
 			}
 		case bytes.HasPrefix(rest, []byte("Runner connect error: ")):
 			return line{connectionLost, string(rest[len("Runner connect error: "):])}
@@ -79,7 +79,7 @@ func parseLine(text []byte) line {
 	// or a colour.
 	text = bytes.TrimPrefix(text, []byte("An error occurred: "))
 	for _, known := range wholeLines {
-		if bytes.HasPrefix(text, []byte(known.prefix)) {
+		if bytes.HasPrefix(text, []byte(known.prefix)) && (known.what != unknownCode || isNumber(text[len(known.prefix):])) {
 			return line{known.what, string(text[len(known.prefix):])}
 		}
 	}
@@ -163,10 +163,28 @@ func (s *scanner) report(text []byte) {
 	if l.what != nothing {
 		s.found(l)
 	}
-	// What run.sh says of an end is no cause.
-	if len(text) > 0 && (l.what == nothing || l.what == noSuchGroup) && !bytes.HasPrefix(text, []byte("Exiting runner")) {
+	if isLastWord(text, l.what) {
 		s.last.set(text)
 	}
+}
+
+// isLastWord tells whether a line may be the cause of an end. What run.sh says of it
+// is none, and neither is the diagnostic log, whose last line only says that there
+// is an end.
+func isLastWord(text []byte, what sighting) bool {
+	if len(bytes.TrimSpace(text)) == 0 || what != nothing && what != noSuchGroup && what != deleted {
+		return false
+	}
+	for _, prefix := range []string{"Exiting runner", "Restarting runner", "[RUNNER ", "[WORKER ", "Runner listener exit with "} {
+		if bytes.HasPrefix(text, []byte(prefix)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isNumber(text []byte) bool {
+	return len(text) > 0 && len(bytes.Trim(text, "0123456789")) == 0
 }
 
 // pump copies a child's pipe until it ends. After the child's own end, finish

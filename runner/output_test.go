@@ -15,14 +15,19 @@ func TestLinesThatTellTheState(t *testing.T) {
 		"2026-08-12 10:11:12Z: Listening for Jobs":                                                  {what: listening},
 		"2026-08-12 10:11:12Z: Listening for Jobs\r":                                                {what: listening},
 		"2026-08-12 10:11:12Z: Running job: build (1.26, x)":                                        {jobStarted, "build (1.26, x)"},
-		"2026-08-12 10:11:12Z: Job build completed with result: Succeeded":                          {jobCompleted, "Succeeded"},
-		"2026-08-12 10:11:12Z: Job a completed with result: b completed with result: Canceled":      {jobCompleted, "Canceled"},
+		"2026-08-12 10:11:12Z: Job build completed with result: Succeeded":                          {jobCompleted, "build completed with result: Succeeded"},
+		"2026-08-12 10:11:12Z: Job a completed with result: b completed with result: Canceled":      {jobCompleted, "a completed with result: b completed with result: Canceled"},
 		"2026-08-12 10:11:12Z: Runner connect error: no route to host. Retrying until reconnected.": {connectionLost, "no route to host. Retrying until reconnected."},
 		"2026-08-12 10:11:12Z: Runner reconnected.":                                                 {what: connectionBack},
 		"Runner listener exit with Session Conflict error, stop the service, no retry needed.":      {sessionConflict, ", stop the service, no retry needed."},
 		"Runner listener exit with terminated error, stop the service, no retry needed.":            {terminated, ", stop the service, no retry needed."},
 		"Exiting with unknown error code: 137":                                                      {unknownCode, "137"},
 		"An error occurred: Could not find any self-hosted runner group named \"x\".":               {noSuchGroup, `"x".`},
+
+		"Failed to create a session. The runner registration has been deleted from the server, please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently.": {deleted, ", please re-configure. Runner registrations are automatically deleted for runners that have not connected to the service recently."},
+
+		"Exiting with unknown error code: 137 completed with result: Failed": {}, // a job's name
+		"2026-08-12 10:11:12Z: Job build completed with result: Fine":        {},
 
 		// The diagnostic log and a job's display name say the same words elsewhere.
 		"[RUNNER 2026-08-12 10:11:12Z INFO Terminal] WRITE LINE: 2026-08-12 10:11:12Z: Listening for Jobs": {},
@@ -98,7 +103,7 @@ func TestScannerKnowsLongLinesByTheirEnds(t *testing.T) {
 			_, _ = s.Write(rest[:min(size, len(rest))])
 		}
 		if len(seen) != 3 || seen[0].what != jobStarted || !strings.HasPrefix(seen[0].text, "éé") || len(seen[0].text) > longestLine+longestEnd ||
-			seen[1] != (line{jobCompleted, "Succeeded"}) || seen[2].what != listening {
+			seen[1].what != jobCompleted || !isEnd(seen[1].text) || !(work{name: seen[0].text}).fits(strings.TrimSuffix(seen[1].text, " completed with result: Succeeded")) || seen[2].what != listening {
 			t.Errorf("reads of %d: %d sightings: %.200v", size, len(seen), seen)
 		}
 	}
@@ -152,5 +157,26 @@ func TestScannerAllocatesNothingForNoise(t *testing.T) {
 	_, _ = s.Write(rest)
 	if n := testing.AllocsPerRun(1000, func() { _, _ = s.Write(text); _, _ = s.Write(rest) }); n != 0 {
 		t.Errorf("%v allocations for two lines", n)
+	}
+}
+
+// The diagnostic log, which the official image prints too, is never the cause of an
+// end.
+func TestLastWords(t *testing.T) {
+	const cause = "Response status code does not indicate success: 404 (Not Found)."
+	for _, after := range []string{
+		"[RUNNER 2026-11-25 10:26:18Z INFO Listener] Runner execution has finished with return code 1",
+		"[WORKER 2026-11-25 10:26:18Z INFO Worker] Job completed.",
+		"Exiting runner...",
+		"Restarting runner...",
+		"Runner listener exit with terminated error, stop the service, no retry needed.",
+		"",
+	} {
+		var last lastLine
+		s := &scanner{next: discard{}, found: func(line) {}, last: &last}
+		_, _ = s.Write([]byte(cause + "\n" + after + "\n"))
+		if got := last.get(); got != cause {
+			t.Errorf("after %q the last words are %q", after, got)
+		}
 	}
 }

@@ -148,3 +148,15 @@ func TestEnvironmentLosesOursAndTakesExtras(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// A uid without a user has / for its home, or none: then it is the runner's folder.
+func TestOwnHome(t *testing.T) {
+	for want, environ := range map[string][]string{
+		"/home/runner": {"PATH=/bin", "HOME=/"},
+		"/somewhere":   {"HOME=/somewhere"},
+	} {
+		if got := ownHome(environ, "/home/runner"); got != want {
+			t.Errorf("%v: %s, want %s", environ, got, want)
+		}
+	}
+}

@@ -44,13 +44,8 @@ type record struct {
 	Hopeless bool   `json:"hopeless,omitempty"`
 	Config   string `json:"config,omitempty"`
 	Salt     string `json:"salt,omitempty"`
-	// Pristine is the time until which nothing but the image and we had written
-	// in this container: the first life's start. Zero: no life before.
-	Pristine time.Time `json:"pristine,omitzero"`
-	// Updated is when the runner had updated itself, and its files were as they
-	// should be. Updating: it had begun to, and was not seen to be ready.
-	Updated  time.Time `json:"updated,omitzero"`
-	Updating bool      `json:"updating,omitempty"`
+	// Stepless counts the jobs in a row that failed before their first step.
+	Stepless int `json:"stepless,omitempty"`
 
 	path string
 	lock *os.File

@@ -30,9 +30,9 @@ func (l *Life) register() (Settings, error) {
 	l.machine.to(Registering, "")
 	// config.sh writes .env and .path; no job's process is there meanwhile.
 	defer func() { l.intact = time.Now() }()
-	once := l.registerConfig
-	if l.JIT {
-		once = l.registerJIT
+	once, err := l.way()
+	if err != nil {
+		return Settings{}, err
 	}
 	taken, failed := 0, 0
 	var before error // of the config.sh before
@@ -94,7 +94,11 @@ func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
 		l.remember(l.name)
 		var taken bool
 		var err error
-		if config, taken, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.Labels, l.WorkDir); err != nil {
+		if config, taken, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.JITLabels, l.WorkDir); err != nil {
+			var refusal interface{ Refused() bool }
+			if errors.As(err, &refusal) && refusal.Refused() {
+				l.record.setRunner("", 0) // nothing was made
+			}
 			return Settings{}, err
 		}
 		if taken {
@@ -126,6 +130,7 @@ func (l *Life) registerConfig(ctx context.Context) (Settings, error) {
 	}
 	// From here on GitHub may know us by this name.
 	l.remember(l.name)
+	l.jit = ""
 	l.machine.to(Configuring, "")
 	if err := l.configure(ctx, token); err != nil {
 		return Settings{}, err

@@ -5,214 +5,177 @@ package runner
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // sharedPlaces can be written by every user of a container.
 var sharedPlaces = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
 // ourPlaces are the folders that the image has for volumes, and its user can write.
-var ourPlaces = []string{"/var/lib/org-runner/records", "/var/lib/org-runner"}
+var ourPlaces = []string{"/var/lib/org-runner", "/var/lib/org-runner/records"}
+
+const startNew = "start a new container (docker compose up -d --force-recreate)"
 
 // readyForReuse makes sure that a job finds nothing of an earlier one: under a
-// restart policy the same container comes back with all that was written in it.
-// In a new container there is nothing to do, and only the time is noted. Only as
-// PID 1 is all around us ours to remove: anywhere else it may be somebody's
-// machine.
+// restart policy the same container comes back with all that was written in it,
+// and a volume comes back in a new one.
 func (l *Life) readyForReuse() error {
-	if os.Getpid() != 1 {
-		return nil
+	var kind whose
+	l.note, kind = l.readNote()
+	l.used = l.around.Before || kind != nobodys
+	if !l.around.Inside {
+		return l.reuseOutside()
 	}
-	m := l.marks()
-	used := !m.first.IsZero()
-	if !used {
-		m.first = time.Now()
+	old := released == kind && !l.around.Before // once: in a new container
+	if kind != ours && !old {
+		l.note = note{}
 	}
-	if m.updating {
-		m.updated, m.updating = time.Now(), false
+	set, err := reset.Take(l.places(old), l.around)
+	if errors.Is(err, reset.ErrInUse) {
+		return fmt.Errorf("%w: %w: give each container a RUNNER_HOME and a RUNNER_WORKDIR of its own", ErrConfiguration, err)
 	}
-	if err := l.keepMarks(m); err != nil {
-		return fmt.Errorf("%w: %s cannot be written, so the next start could not tell that jobs have run here: %w: make RUNNER_HOME writable", ErrConfiguration, l.Home, err)
+	if err != nil {
+		return fmt.Errorf("%w: what earlier jobs left cannot be looked at: %w: %s", ErrConfiguration, err, startNew)
 	}
-	if !used {
-		return nil
-	}
+	l.kept = set
+	l.used = l.used || set.Used()
 	if l.OnReuse == Refuse {
-		return fmt.Errorf("%w: this container has run before, and RUNNER_ON_REUSE is refuse: start a new container (docker compose up --force-recreate, docker run --rm), or set RUNNER_ON_REUSE=reset", ErrConfiguration)
+		if err := l.refuse(set.Stays()); err != nil {
+			return err
+		}
 	}
+	if set.Work != absolute(l.Home, l.WorkDir) {
+		l.WorkDir = set.Work
+		l.Log.Info().Str("folder", l.WorkDir).Msg("another runner uses the work folder: this one has a folder of its own below it")
+	}
+	if l.used {
+		if err := l.resetPlaces(set); err != nil {
+			return err
+		}
+	}
+	for _, why := range set.Stays() {
+		l.Log.Warn().Msg(why + ": to have it reset, stop the runners, empty it, and start a new container")
+	}
+	return l.keepMarks(set)
+}
+
+// places tells the reset what is where.
+func (l *Life) places(old bool) reset.Options {
+	o := reset.Options{
+		Home: l.Home, Work: absolute(l.Home, l.WorkDir), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
+		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
+		Notes: append([]string{noteFile, noteFile + ".new"}, registrationFiles...), // the registration is repair's
+		Part:  isInstalled, Outdated: outdated(l.Home), Noted: l.note.First, Updated: l.note.Updated,
+		Slots: l.JITConfig.IsZero(),
+	}
+	if l.account != nil {
+		o.UID, o.GID = l.account.uid, l.account.gid
+	}
+	if l.note.Updating {
+		o.Updated = time.Now()
+	}
+	if old {
+		o.Old = l.note.First
+	}
+	return o
+}
+
+// refuse says why a job would not be the first one here.
+func (l *Life) refuse(stays []string) error {
+	if l.used {
+		return fmt.Errorf("%w: this container, or a volume of it, has run before, and RUNNER_ON_REUSE is refuse: %s, docker run --rm, new volumes), or set RUNNER_ON_REUSE=reset", ErrConfiguration, strings.TrimSuffix(startNew, ")"))
+	}
+	if len(stays) > 0 {
+		return fmt.Errorf("%w: RUNNER_ON_REUSE is refuse, and %s: do not mount it, or set RUNNER_ON_REUSE=reset", ErrConfiguration, stays[0])
+	}
+	return nil
+}
+
+// reuseOutside is for who runs us on a machine of his own, or in a container that
+// is not org-runner's: there nothing is deleted.
+func (l *Life) reuseOutside() error {
+	if l.OnReuse == Refuse {
+		if err := l.refuse(nil); err != nil {
+			return err
+		}
+	}
+	if l.used {
+		l.Log.Warn().Msg("not in a container of org-runner's image: what earlier jobs left stays")
+	}
+	if l.note.First.IsZero() {
+		l.note.First = l.began
+	}
+	if err := l.keepNote(); err != nil {
+		l.Log.Warn().Err(err).Msg("cannot note that a runner has been here: RUNNER_ON_REUSE=refuse will not know it")
+	}
+	return nil
+}
+
+// resetPlaces removes what earlier jobs wrote, if the runner's own files are as they
+// should be.
+func (l *Life) resetPlaces(set *reset.Set) error {
 	began := time.Now()
-	r := reset{home: l.Home, work: l.WorkDir, marks: m, keep: l.StateDir}
-	if err := r.run(); err != nil {
-		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: start a new container (docker compose up --force-recreate)", ErrConfiguration, err)
+	intact := set.Intact()
+	if at := set.Updated; at.After(intact) {
+		intact = at
 	}
-	l.Log.Info().Int("removed", r.removed).Dur("took", time.Since(began)).Msg("this container has run before: what earlier jobs wrote is gone")
-	return nil
-}
-
-// reset removes from a used container what its jobs may have written.
-type reset struct {
-	home, work string
-	marks      marks
-	keep       string // our own state folder
-	removed    int
-}
-
-func (r *reset) run() error {
-	work := absolute(r.home, r.work)
-	for _, dir := range append([]string{work}, sharedPlaces...) {
-		if err := r.empty(dir); err != nil {
-			return err
+	if !intact.IsZero() {
+		if changed := changedPart(l.Home, intact); changed != "" {
+			return fmt.Errorf("%w: a job has changed %s, a part of the runner itself%s: %s", ErrConfiguration, changed, l.orUpdate(intact), startNew)
 		}
 	}
-	for _, dir := range ourPlaces {
-		if onVolume(dir) {
-			continue // others may use it too
-		}
-		if err := r.empty(dir); err != nil {
-			return err
-		}
-	}
-	return r.resetHome(work)
-}
-
-// empty removes what is in a folder. Other file systems mounted below it stay:
-// they are volumes that somebody chose to keep, like a cache.
-func (r *reset) empty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	removed, err := set.Reset(l.used)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: %s", ErrConfiguration, err, remedy(err))
 	}
-	for _, entry := range entries {
-		if err := r.remove(filepath.Join(dir, entry.Name())); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remove removes a file or folder, as root through sudo if a job has made it so
-// that we cannot.
-func (r *reset) remove(path string) error {
-	if path == r.keep || slices.Contains(ourPlaces, path) || r.holdsMount(path) {
-		return nil
-	}
-	err := os.RemoveAll(path)
-	if errors.Is(err, fs.ErrPermission) {
-		err = removeAsRoot(path)
-	}
-	if errors.Is(err, syscall.EROFS) {
-		return nil // read-only: no job wrote it
-	}
-	if err == nil {
-		r.removed++
-	}
-	return err
-}
-
-// holdsMount tells whether something is mounted at path or below it.
-func (r *reset) holdsMount(path string) bool {
-	return slices.ContainsFunc(mountPoints(), func(mount string) bool {
-		return mount == path || strings.HasPrefix(mount, path+"/")
-	})
-}
-
-// onVolume tells whether a folder is on another file system than the container's
-// own.
-func onVolume(dir string) bool {
-	return slices.ContainsFunc(mountPoints(), func(mount string) bool {
-		return mount == dir || mount != "/" && strings.HasPrefix(dir, mount+"/")
-	})
-}
-
-// removeAsRoot uses the sudo that the official image gives its user.
-func removeAsRoot(path string) error {
-	if os.Geteuid() == 0 {
-		return fmt.Errorf("%s cannot be removed", path)
-	}
-	out, err := exec.Command("sudo", "-n", "rm", "-rf", "--one-file-system", "--", path).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s belongs to another user, and sudo rm says: %w: %s", path, err, strings.TrimSpace(string(out)))
+	l.Log.Info().Int("removed", removed).Dur("took", time.Since(began)).Msg("container reused: deleted files of earlier jobs")
+	if mounts := set.Kept(); len(mounts) > 0 {
+		l.Log.Debug().Strs("mounts", mounts).Msg("what is mounted below a place is never reset")
 	}
 	return nil
 }
 
-// resetHome brings the runner's folder, which is its user's home too, back to
-// the image's state. What was created is removed; what the image had and a job
-// has changed cannot be brought back: then the container is given up.
-func (r *reset) resetHome(work string) error {
-	entries, err := os.ReadDir(r.home)
-	if err != nil {
-		return err
+// remedy is what helps against a reset that cannot be done: what is on a mount is
+// found by every new container again.
+func remedy(err error) string {
+	var stuck *reset.Stuck
+	if !errors.As(err, &stuck) || !stuck.OnMount {
+		return startNew
 	}
-	for _, entry := range entries {
-		path := filepath.Join(r.home, entry.Name())
-		switch {
-		case path == work, path == r.keep, entry.Name() == marksFile, slices.Contains(registrationFiles, entry.Name()):
-			// Work is empty by now, the registration is repair's.
-		case isInstalled(entry.Name()):
-			if changed := firstChanged(path, r.marks.until()); changed != "" {
-				return fmt.Errorf("a job has changed %s, a part of the runner itself%s", changed, r.orUpdate())
-			}
-		default:
-			after := r.marks.first
-			if ext := filepath.Ext(path); ext == ".sh" || ext == ".template" {
-				after = r.marks.until() // an update may bring a script that is new
-			}
-			if err := r.resetEntry(path, after); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf %s", stuck.Path)
 }
 
 // orUpdate names the other cause, if there are traces of it: an update that came
 // while the job ran.
-func (r *reset) orUpdate() string {
-	made, _ := filepath.Glob(filepath.Join(r.home, "bin.*"))
-	if !slices.ContainsFunc(made, func(path string) bool { return firstChanged(path, r.marks.until()) != "" }) {
+func (l *Life) orUpdate(intact time.Time) string {
+	entries, _ := os.ReadDir(l.Home)
+	if !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return strings.HasPrefix(e.Name(), "bin.") && firstChanged(absolute(l.Home, e.Name()), intact) != ""
+	}) {
 		return ""
 	}
 	return " (or the runner has updated itself meanwhile: a newer image, or DISABLE_AUTO_UPDATE=true, keeps it from that)"
 }
 
-// resetEntry removes what is younger than a time, and puts back the user's profile
-// files.
-func (r *reset) resetEntry(path string, after time.Time) error {
-	if firstChanged(path, after) == "" {
-		return nil
-	}
-	if err := r.remove(path); err != nil {
-		return err
-	}
-	original, err := os.ReadFile(filepath.Join("/etc/skel", filepath.Base(path)))
-	if err != nil {
-		return nil // not one of them
-	}
-	return os.WriteFile(path, original, 0o644)
-}
-
-// mountPoints reads field 5 of /proc/self/mountinfo, where spaces are \040.
-func mountPoints() []string {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil
-	}
-	var points []string
-	for line := range strings.Lines(string(data)) {
-		if fields := strings.Fields(line); len(fields) > 4 {
-			points = append(points, strings.ReplaceAll(fields[4], `\040`, " "))
+// keepMarks notes what the next life has to know, before any job can begin.
+func (l *Life) keepMarks(set *reset.Set) error {
+	err := set.Keep()
+	if err == nil {
+		if l.note.Updating {
+			l.note.Updated, l.note.Updating = time.Now(), false
 		}
+		if l.note.First.IsZero() {
+			l.note.First = l.began
+		}
+		err = l.keepNote()
 	}
-	return points
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be written, so the next start could not tell that jobs have run here: %w: make RUNNER_HOME writable", ErrConfiguration, l.Home, err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"crypto/rand"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,89 +41,42 @@ func tick(t *testing.T) time.Time {
 	}
 }
 
-// pristineFolder makes a runner folder and returns a reset for it whose
-// container has "run" from now on.
-func pristineFolder(t *testing.T) (string, *reset) {
+// runnersFolder makes one, with the parts that the official image has.
+func runnersFolder(t *testing.T) (home string, intact time.Time) {
 	t.Helper()
-	home := t.TempDir()
-	for _, name := range []string{"config.sh", "run.sh", "bin/Runner.Listener", "externals/node/bin/node", ".bashrc", "kept/file", ".org-runner/life.json"} {
+	home = t.TempDir()
+	for _, name := range []string{"config.sh", "run.sh", "bin/Runner.Listener", "externals/node/bin/node", "k8s/index.js", "k8s-novolume/index.js", ".bashrc"} {
 		write(t, filepath.Join(home, name), "as the image has it")
 	}
-	return home, &reset{home: home, work: "_work", marks: marks{first: tick(t)}, keep: filepath.Join(home, ".org-runner")}
+	return home, tick(t)
 }
 
-func TestResetHomeRemovesWhatJobsWrote(t *testing.T) {
-	home, r := pristineFolder(t)
-	for _, name := range []string{".bashrc", ".bash_profile", ".gitconfig", ".cache/deep/file", "run-helper.sh", "svc.sh", ".env", "_diag/Worker.log", "_work/coach/x", "_work/_tool/poisoned", "kept/poison"} {
+func TestChangedPart(t *testing.T) {
+	for _, name := range []string{"run.sh", "bin/Runner.Listener", "externals/node/bin/node", "bin/new.dll", "k8s/index.js", "k8s-novolume/index.js"} {
+		home, intact := runnersFolder(t)
+		if changed := changedPart(home, intact); changed != "" {
+			t.Errorf("%s is taken for changed", changed)
+		}
 		write(t, filepath.Join(home, name), "poison")
-	}
-	write(t, filepath.Join(home, ".runner"), "repair's to remove")
-	write(t, filepath.Join(home, marksFile), "kept")
-	work := filepath.Join(home, "_work")
-	if err := r.empty(work); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.resetHome(work); err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	_ = filepath.WalkDir(home, func(path string, entry os.DirEntry, _ error) error {
-		if data, err := os.ReadFile(path); err == nil && string(data) == "poison" {
-			left = append(left, path)
-		}
-		return nil
-	})
-	if len(left) > 0 {
-		t.Errorf("still poisoned: %v", left)
-	}
-	for _, name := range []string{"config.sh", "bin/Runner.Listener", "externals/node/bin/node", ".org-runner/life.json", ".runner", marksFile} {
-		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
-			t.Errorf("%s is gone", name)
-		}
-	}
-}
-
-// The record may be on a tmpfs, the runner's folder on a volume: what the one has
-// lost the other one still knows. The earlier first start and the later update
-// count, and a file that says nothing sensible is no time.
-func TestMarks(t *testing.T) {
-	early, late := time.Unix(1_800_000_000, 5).UTC(), time.Unix(1_800_000_900, 0).UTC()
-	line := func(at time.Time) string { return at.Format(time.RFC3339Nano) + "\n" }
-	for name, row := range map[string]struct {
-		record marks
-		file   string
-		want   marks
-	}{
-		"new container":            {},
-		"both":                     {record: marks{first: early, updated: late}, file: line(early) + line(late), want: marks{first: early, updated: late}},
-		"the record is lost":       {file: line(early) + line(late), want: marks{first: early, updated: late}},
-		"the file is gone":         {record: marks{first: early, updated: late}, want: marks{first: early, updated: late}},
-		"the file is older":        {record: marks{first: late}, file: line(early), want: marks{first: early}},
-		"the file is younger":      {record: marks{first: early}, file: line(late), want: marks{first: early}},
-		"the file is nonsense":     {record: marks{first: early}, file: "yesterday\ntoday", want: marks{first: early}},
-		"the update is older":      {record: marks{first: early, updated: late}, file: line(early) + line(early), want: marks{first: early, updated: late}},
-		"an update without an end": {file: line(early) + line(time.Time{}) + "updating\n", want: marks{first: early, updating: true}},
-		"the update is not there":  {record: marks{first: early, updated: late}, file: line(early), want: marks{first: early, updated: late}},
-	} {
-		home := t.TempDir()
-		if row.file != "" {
-			write(t, filepath.Join(home, marksFile), row.file)
-		}
-		l := &Life{Options: Options{Home: home}, record: &record{Pristine: row.record.first, Updated: row.record.updated, Updating: row.record.updating}}
-		if got := l.marks(); !got.first.Equal(row.want.first) || !got.updated.Equal(row.want.updated) || got.updating != row.want.updating {
-			t.Errorf("%s: %v, want %v", name, got, row.want)
-		}
-	}
-
-	// What is noted is found by a life that has lost its record.
-	l := &Life{Options: Options{Home: t.TempDir()}, record: &record{}}
-	for _, m := range []marks{{first: early}, {first: early, updating: true}, {first: early, updated: late}, {first: early, updated: late, updating: true}} {
-		if err := l.keepMarks(m); err != nil {
+		// A job can set a file's modification time back, not its change time.
+		old := time.Now().Add(-24 * time.Hour)
+		if err := os.Chtimes(filepath.Join(home, name), old, old); err != nil {
 			t.Fatal(err)
 		}
-		if got := (&Life{Options: l.Options, record: &record{}}).marks(); !got.first.Equal(m.first) || !got.updated.Equal(m.updated) || got.updating != m.updating {
-			t.Errorf("found %v, want %v", got, m)
+		if changedPart(home, intact) == "" {
+			t.Errorf("%s was changed and nobody minds", name)
 		}
+	}
+	home, intact := runnersFolder(t)
+	write(t, filepath.Join(home, ".bashrc"), "a job's")
+	if changed := changedPart(home, intact); changed != "" {
+		t.Errorf("%s is no part of the runner", changed)
+	}
+	if err := os.Remove(filepath.Join(home, "externals/node/bin/node")); err != nil {
+		t.Fatal(err)
+	}
+	if changedPart(home, intact) == "" {
+		t.Error("a part was removed and nobody minds")
 	}
 }
 
@@ -140,61 +94,82 @@ func update(t *testing.T, home string) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"run.sh", "new-in-this-version.sh"} {
-		write(t, filepath.Join(home, name), "the new version")
-	}
+	write(t, filepath.Join(home, "run.sh"), "the new version")
 }
 
-// What an update has changed is no job's doing, and stays; what a job changes after
-// it is found.
-func TestResetAfterAnUpdate(t *testing.T) {
-	home, r := pristineFolder(t)
+// What an update has changed is no job's doing; what a job changes after it is
+// found; what the update has left behind is nobody's any more.
+func TestPartsAfterAnUpdate(t *testing.T) {
+	home, intact := runnersFolder(t)
+	if left := outdated(home); len(left) > 0 {
+		t.Errorf("outdated without an update: %v", left)
+	}
 	update(t, home)
-	if err := r.resetHome(filepath.Join(home, "_work")); err == nil || !strings.Contains(err.Error(), "has updated itself meanwhile") {
-		t.Errorf("an update that nobody knows of: %v", err)
+	if changedPart(home, intact) == "" {
+		t.Error("an update that nobody knows of is no change")
 	}
-	r.marks.updated = tick(t)
-	if err := r.resetHome(filepath.Join(home, "_work")); err != nil {
-		t.Errorf("after an update: %v", err)
+	if l := (&Life{Options: Options{Home: home}}); !strings.Contains(l.orUpdate(intact), "has updated itself meanwhile") {
+		t.Error("the update is not named")
 	}
-	for _, name := range []string{"bin/new", "bin.2.336.0/Runner.Listener", "externals/new", "new-in-this-version.sh"} {
-		if _, err := os.Stat(filepath.Join(home, name)); err != nil {
-			t.Error(err)
-		}
+	updated := tick(t)
+	if changed := changedPart(home, updated); changed != "" {
+		t.Errorf("%s is as the update has left it", changed)
+	}
+	if left := outdated(home); !slices.Equal(left, []string{"bin.2.336.0", "externals.2.336.0"}) {
+		t.Errorf("outdated: %v", left)
 	}
 	write(t, filepath.Join(home, "bin/new"), "poison")
-	if err := r.resetHome(filepath.Join(home, "_work")); err == nil {
+	if changedPart(home, updated) == "" {
 		t.Error("bin was changed after the update and nobody minds")
 	}
 }
 
-func TestResetGivesUpOnAChangedRunner(t *testing.T) {
-	for _, name := range []string{"run.sh", "bin/Runner.Listener", "externals/node/bin/node", "bin/new.dll"} {
-		home, r := pristineFolder(t)
-		write(t, filepath.Join(home, name), "poison")
-		// A job can set a file's modification time back, not its change time.
-		old := time.Now().Add(-24 * time.Hour)
-		if err := os.Chtimes(filepath.Join(home, name), old, old); err != nil {
+// No job can write a note that is believed, whatever it copies or writes.
+func TestNotes(t *testing.T) {
+	life := func(home string, key []byte) *Life { return &Life{Options: Options{Home: home, NoteKey: key}} }
+	key := []byte(rand.Text())
+	home := t.TempDir()
+	path := filepath.Join(home, noteFile)
+	l := life(home, key)
+	if _, kind := l.readNote(); kind != nobodys {
+		t.Errorf("a new folder: %v", kind)
+	}
+	early, late := time.Unix(1_800_000_000, 5).UTC(), time.Unix(1_800_000_900, 0).UTC()
+	for _, n := range []note{{First: early}, {First: early, Updating: true}, {First: early, Updated: late}} {
+		l.note = n
+		if err := l.keepNote(); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.resetHome(filepath.Join(home, "_work")); err == nil {
-			t.Errorf("%s was changed and nobody minds", name)
+		if got, kind := life(home, key).readNote(); kind != ours || got != n {
+			t.Errorf("found %+v %v, want %+v", got, kind, n)
 		}
 	}
-}
-
-func TestMountPoints(t *testing.T) {
-	if !slices.Contains(mountPoints(), "/") {
-		t.Errorf("no root among %v", mountPoints())
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	r := reset{}
-	if !r.holdsMount("/proc") {
-		t.Error("/proc is not seen as mounted")
+	elsewhere := t.TempDir()
+	write(t, filepath.Join(elsewhere, noteFile), string(written))
+	if n, kind := life(elsewhere, key).readNote(); kind != unknowns || n != (note{}) {
+		t.Errorf("another folder's note: %+v %v", n, kind)
 	}
-	if r.holdsMount(t.TempDir()) {
-		t.Error("a plain folder is seen as mounted")
+	if n, kind := life(home, []byte("a job's guess")).readNote(); kind != unknowns || n != (note{}) {
+		t.Errorf("another key: %+v %v", n, kind)
 	}
-	if !onVolume("/proc") || !onVolume("/proc/self") || onVolume("/etc") {
-		t.Error("what is on a volume is not known")
+	for text, want := range map[string]whose{
+		strings.Replace(string(written), "2027", "2026", 1): unknowns,
+		"":                             unknowns,
+		"yesterday\ntoday":             unknowns,
+		early.Format(time.RFC3339Nano): released,
+		early.Format(time.RFC3339Nano) + "\n" + late.Format(time.RFC3339Nano) + "\nupdating\n": released,
+	} {
+		write(t, path, text)
+		n, kind := l.readNote()
+		if kind != want {
+			t.Errorf("%q: %v, want %v", text, kind, want)
+		}
+		if kind == released && !n.First.Equal(early) {
+			t.Errorf("%q: %v", text, n)
+		}
 	}
 }

@@ -18,14 +18,23 @@ func Socket(stateDir string) string { return filepath.Join(stateDir, "life.sock"
 // it: hooks do not see the workflow's own env.
 const SocketVariable = "ORG_RUNNER_SOCKET"
 
-// StateDir is the folder for our own small files: /run/org-runner as the image
-// has it, otherwise below the runner's folder.
-func StateDir(home string) string {
-	const inImage = "/run/org-runner"
-	if info, err := os.Stat(inImage); err == nil && info.IsDir() {
-		return inImage
+// imageStateDir is the folder for our own small files that the image has.
+const imageStateDir = "/run/org-runner"
+
+func homeStateDir(home string) string { return filepath.Join(home, ".org-runner") }
+
+// FindSocket returns where the life in this container answers, for who may be
+// another user than it: the folder of the image, unless the life could not use it.
+func FindSocket(home string) string {
+	for _, dir := range []string{imageStateDir, homeStateDir(home)} {
+		if info, err := os.Lstat(Socket(dir)); err == nil && info.Mode()&os.ModeSocket != 0 {
+			return Socket(dir)
+		}
 	}
-	return filepath.Join(home, ".org-runner")
+	if info, err := os.Stat(imageStateDir); err == nil && info.IsDir() {
+		return Socket(imageStateDir)
+	}
+	return Socket(homeStateDir(home))
 }
 
 // Job is what is known of the job that runs.
@@ -110,9 +119,9 @@ type Request struct {
 type Reply struct {
 	Status *Status `json:"status,omitempty"`
 
-	Allow   bool   `json:"allow,omitempty"`   // the job may run
-	Message string `json:"message,omitempty"` // for the job's log
-	Next    string `json:"next,omitempty"`    // the operator's own hook, to be run after ours
+	Allow   bool     `json:"allow,omitempty"`   // the job may run
+	Message string   `json:"message,omitempty"` // for the job's log
+	Next    []string `json:"next,omitempty"`    // the operator's own hook as a command line, to be run after ours
 }
 
 // askTimeout bounds a question and its answer: both ends are on this machine.

@@ -3,9 +3,7 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -59,6 +57,11 @@ func (c *child) finishOutput() {
 func (l *Life) childEnvironment(extra ...string) []string {
 	if l.account != nil {
 		extra = append([]string{"HOME=" + l.account.home, "USER=" + l.account.name, "LOGNAME=" + l.account.name}, extra...)
+	} else {
+		extra = append([]string{"HOME=" + ownHome(l.Environ, l.Home)}, extra...)
+	}
+	if l.account.isRoot() {
+		extra = append(extra, "RUNNER_ALLOW_RUNASROOT=1") // RUNNER_USER has said so
 	}
 	return environment(l.Environ, func(name string) bool {
 		return l.Ours(name) || strings.HasPrefix(strings.ToUpper(name), "ACTIONS_RUNNER_INPUT_")
@@ -108,17 +111,4 @@ func (q *lineQueue) lastWords() string {
 		return text
 	}
 	return "it said nothing"
-}
-
-// ensureWritable says before config.sh does that the folder cannot be written.
-func ensureWritable(dir string) error {
-	file, err := os.CreateTemp(dir, ".writable-*")
-	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("%w: %s cannot be written: the official runner keeps its registration there: mount it writable for the runner's user", ErrConfiguration, dir)
-	}
-	if err != nil {
-		return nil // a full disk is config.sh's to report, and may pass
-	}
-	file.Close()
-	return os.Remove(file.Name())
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +47,21 @@ func (v *view) jobStarted(name string) {
 		close(v.runs)
 	}
 	v.job, v.described = &Job{Name: name, Since: time.Now()}, false
+}
+
+// hookAsked tells whether the worker of the job that runs has come to the hook.
+func (v *view) hookAsked() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.described
+}
+
+func (v *view) jobNamed(name string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.job != nil {
+		v.job.Name = name
+	}
 }
 
 func (v *view) jobCompleted() {
@@ -94,6 +108,16 @@ func (v *view) connection(up bool) {
 	case v.lostFrom.IsZero():
 		v.lostFrom = time.Now()
 	}
+}
+
+// lostFor is since how long there is no connection to GitHub; 0: there is one.
+func (v *view) lostFor(now time.Time) time.Duration {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.lostFrom.IsZero() {
+		return 0
+	}
+	return max(now.Sub(v.lostFrom), 1)
 }
 
 func (v *view) versionIs(version string) {
@@ -236,10 +260,12 @@ const (
 	hookPatience = 2 * time.Second
 )
 
-const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
-
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
+	select {
+	case l.nudge <- struct{}{}:
+	default:
+	}
 	select {
 	case <-l.view.running():
 	case <-time.After(hookPatience):
@@ -251,10 +277,12 @@ func (l *Life) jobMayStart(request Request) Reply {
 	}
 	l.Log.Info().Str("repository", records.Bounded(request.Repository)).Str("workflow", records.Bounded(request.Workflow)).Str("run", records.Bounded(request.RunID)).Msg("job started")
 	reply := Reply{Allow: true}
-	for _, variable := range l.Environ {
-		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {
-			reply.Next = path
+	if path := lookUp(l.Environ, hookVariable); path != "" {
+		next, err := hookCommand(path, l.Home)
+		if err != nil { // it was good at the start: an earlier job has removed node
+			return Reply{Message: fmt.Sprintf("org-runner: this job does not run: %s is %s, %v", hookVariable, path, err)}
 		}
+		reply.Next = next
 	}
 	return reply
 }

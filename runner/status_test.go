@@ -66,7 +66,8 @@ func watched(t *testing.T) (*session, func() []records.Record) {
 	for _, state := range []State{Registering, Configuring, Connecting, Idle} {
 		l.machine.to(state, "")
 	}
-	s := &session{Life: l, lines: newLineQueue(), watchdog: newWatchdog(0), calm: time.NewTimer(time.Hour)}
+	s := newSession(l, 1)
+	t.Cleanup(s.quit)
 	return s, func() []records.Record {
 		l.measurer.pending.Wait()
 		mu.Lock()
@@ -85,25 +86,76 @@ func (s *session) hears(lines ...line) {
 // What was known of a listener ends with it: a new one is neither without a
 // connection nor at work on the job of the one before.
 func TestNewListenerBeginsAnew(t *testing.T) {
-	for name, next := range map[string][]line{
-		"run.sh starts it":        {{what: restarting}},
-		"it has updated itself":   {{what: updating}},
-		"all that is heard of it": nil,
+	s, kept := watched(t)
+	s.hears(line{jobStarted, "build"}, line{connectionLost, "no route to host"})
+	s.follow(s.work.seen(identity{1 << 30, 1}, time.Now()))
+	s.view.lostFrom = time.Now().Add(-time.Hour)
+	s.hears(line{what: restarting}, line{what: listening})
+	if status := s.status(time.Now()); !status.Healthy || status.Job != nil || status.State != Idle {
+		t.Errorf("%+v", status)
+	}
+	if all := kept(); len(all) != 1 || all[0].Job != "build" || all[0].Result != Unknown {
+		t.Errorf("records %+v", all)
+	}
+	select {
+	case <-s.view.running():
+		t.Error("the hook of the next job is not waited for")
+	default:
+	}
+}
+
+// Any of these tells that there is a connection, for the official listener may never
+// say that it is back.
+func TestWhatMeansThatThereIsAConnection(t *testing.T) {
+	for name, happens := range map[string]func(s *session){
+		"a job starts":       func(s *session) { s.hears(line{jobStarted, "build"}) },
+		"its words":          func(s *session) { s.hears(line{what: connectionBack}) },
+		"online at GitHub":   func(s *session) { s.looked(look{state: Online}) },
+		"busy at GitHub":     func(s *session) { s.looked(look{state: Working}) },
+		"a session":          func(s *session) { s.hears(line{what: listening}) },
+		"offline at GitHub":  nil,
+		"nobody was reached": nil,
 	} {
-		s, kept := watched(t)
-		s.hears(line{jobStarted, "build"}, line{connectionLost, "no route to host"})
+		s, _ := watched(t)
+		s.hears(line{connectionLost, "Not Found"})
 		s.view.lostFrom = time.Now().Add(-time.Hour)
-		s.hears(append(next, line{what: listening})...)
-		if status := s.status(time.Now()); !status.Healthy || status.Job != nil || status.State != Idle {
+		if happens == nil {
+			s.looked(look{state: Offline})
+			s.looked(look{err: errors.New("no route to host")})
+		} else {
+			happens(s)
+		}
+		if status := s.status(time.Now()); status.Healthy == (happens == nil) {
 			t.Errorf("%s: %+v", name, status)
 		}
-		if all := kept(); len(all) != 1 || all[0].Job != "build" || all[0].Result != Lost {
-			t.Errorf("%s: records %+v", name, all)
-		}
-		select {
-		case <-s.view.running():
-			t.Errorf("%s: the hook of the next job is not waited for", name)
-		default:
+	}
+}
+
+// While a job runs and GitHub says busy, all is well.
+func TestJudge(t *testing.T) {
+	for _, row := range []struct {
+		here   stage
+		lost   bool
+		github string
+		want   opinion
+	}{
+		{working, false, Working, opinion{true, 0}},
+		{leaving, false, Working, opinion{true, 0}},
+		{announced, false, Working, opinion{true, 0}},
+		{working, false, Offline, opinion{false, 0}},
+		{working, true, Offline, opinion{false, 0}},
+		{working, false, Online, opinion{true, sightings}},
+		{working, false, Gone, opinion{false, sightings}},
+		{announced, false, Online, opinion{true, sightings}},
+		{noJob, false, Online, opinion{true, 0}},
+		{noJob, true, Online, opinion{true, 0}},
+		{noJob, false, Working, opinion{true, busySightings}},
+		{noJob, false, Offline, opinion{false, sightings}},
+		{noJob, true, Offline, opinion{false, 0}},
+		{noJob, true, Gone, opinion{false, sightings}},
+	} {
+		if got := judge(row.here, row.lost, row.github); got != row.want {
+			t.Errorf("judge(%v, %t, %s) = %+v, want %+v", row.here, row.lost, row.github, got, row.want)
 		}
 	}
 }

@@ -12,29 +12,82 @@ import (
 // plan is how a stop spends the time that the engine gives between SIGTERM and
 // SIGKILL (RUNNER_STOP_GRACE). Its fields are times after the signal.
 //
-//	0 ......... cancelAt ....... killAt ........ giveUp ...... grace
-//	  drain      cancel           deregister      margin
+//	0 ........ cancelAt ........ stepsAt ....... killAt ........ giveUp ..... grace
+//	  drain     cancel            report          deregister      margin
 //
-// The parts, as shares of the grace with a ceiling each:
+// The parts, from the end:
 //
 //	margin      1/20, at most 1 s   our own exit, and the engine's clock
 //	deregister  1/8,  at most 10 s  DELETE of the runner, retried
-//	cancel      3/10, at most 15 s  the step's SIGINT, 7.5 s later its SIGTERM,
-//	                                2.5 s later its end; then GitHub is told
+//	report      2/5,  at most 2 s   what runs below the worker is killed; the worker
+//	                                tells GitHub 0.4 to 0.6 s later, the listener ends
+//	cancel      10 s                the listener is interrupted: the worker sends the
+//	                                step's shell SIGINT, 7.5 s later SIGTERM, 2.5 s
+//	                                later SIGKILL. A grace below 16 s has no room for
+//	                                both: half of what is left, at most 3/10
 //	drain       the rest            the job may finish
 //
-// For docker stop's 10 s: drain 5.25 s, cancel 3 s, deregister 1.25 s, margin
-// 0.5 s. The kill itself takes no time that could be planned.
-type plan struct{ cancelAt, killAt, giveUp time.Duration }
+// A shell waits for its child and does not act on SIGINT, and whoever of its
+// children holds the output costs the worker 5 s more: 13.6 s until it tells GitHub.
+// So the report does not wait for the steps, it ends them.
+//
+// For docker stop's 10 s: drain 3.25 s, cancel 3 s, report 2 s, deregister 1.25 s,
+// margin 0.5 s. For 16 s: 1.2, 10, 2, 2, 0.8. For 60 s: 39.5, 10, 2, 7.5, 1. The kill itself
+// takes no time that could be planned.
+type plan struct{ cancelAt, stepsAt, killAt, giveUp time.Duration }
+
+const (
+	// escalation is what the official worker takes from a step's SIGINT to its
+	// SIGKILL.
+	escalation = 10 * time.Second
+	// roomForEscalation is the shortest grace that has all of it.
+	roomForEscalation = 16 * time.Second
+	// reportTime is what worker and listener need at most, once nothing runs below
+	// the worker, to tell GitHub and to end.
+	reportTime = 2 * time.Second
+)
 
 func planFor(grace time.Duration) plan {
 	giveUp := grace - min(grace/20, time.Second)
 	killAt := giveUp - min(grace/8, 10*time.Second)
-	return plan{
-		cancelAt: killAt - min(grace*3/10, 15*time.Second),
-		killAt:   killAt,
-		giveUp:   giveUp,
+	stepsAt := killAt - min(grace*2/5, reportTime)
+	cancel := escalation
+	if grace < roomForEscalation {
+		cancel = min(grace*3/10, stepsAt/2)
 	}
+	return plan{cancelAt: stepsAt - cancel, stepsAt: stepsAt, killAt: killAt, giveUp: giveUp}
+}
+
+const (
+	// interruptTimeout is how long a listener may take to end when no stop presses:
+	// its session's deletion takes up to 30 s when GitHub does not answer, a
+	// step's end 10 s.
+	interruptTimeout = 45 * time.Second
+	// endPatience is the same for a listener that has nothing to finish and nobody
+	// to tell: its runner is off GitHub, or its one job is over.
+	endPatience = 2 * time.Second
+)
+
+// limits are until when an interrupted listener may work: steps, when what runs
+// below its worker is killed, and kill, when all of it is.
+type limits struct{ steps, kill time.Time }
+
+// limits of an interrupt at a time. since is when a stop began; zero: none has.
+// free: the listener has nobody to tell but a job's worker.
+func (p plan) limits(now, since time.Time, working, free bool) limits {
+	l := limits{kill: now.Add(interruptTimeout)}
+	l.steps = l.kill.Add(-reportTime)
+	if !since.IsZero() {
+		l = limits{steps: since.Add(p.stepsAt), kill: since.Add(p.killAt)}
+	}
+	if working {
+		return l
+	}
+	if soon := now.Add(endPatience); free && soon.Before(l.kill) {
+		l.kill = soon
+	}
+	l.steps = l.kill
+	return l
 }
 
 // stopper turns signals into the three steps of a stop: the first drains, the

@@ -11,16 +11,27 @@ import (
 	"time"
 )
 
+// Every grace has time for each part, and from 16 s up the step has all of what the
+// official worker gives it.
 func TestPlanFitsIntoEveryGrace(t *testing.T) {
 	for grace := time.Second; grace <= 6*time.Hour; grace += grace/7 + time.Millisecond {
 		p := planFor(grace)
+		step := min(grace/6, time.Second)
+		if grace >= 16*time.Second {
+			step = 10 * time.Second
+		}
+		report := grace / 3
+		if grace >= 5*time.Second {
+			report = 2 * time.Second // seen: 0.4 to 0.6 s, and 0.1 s for the listener
+		}
 		for _, part := range []struct {
 			name    string
 			length  time.Duration
 			atLeast time.Duration
 		}{
-			{"drain", p.cancelAt, grace / 2},
-			{"cancel", p.killAt - p.cancelAt, min(grace/5, 12*time.Second)},
+			{"drain", p.cancelAt, min(grace/14, 10*time.Second)},
+			{"cancel", p.stepsAt - p.cancelAt, step},
+			{"report", p.killAt - p.stepsAt, min(report, 2*time.Second)},
 			{"deregister", p.giveUp - p.killAt, min(grace/10, 5*time.Second)},
 			{"margin", grace - p.giveUp, min(grace/25, 500*time.Millisecond)},
 		} {
@@ -31,10 +42,17 @@ func TestPlanFitsIntoEveryGrace(t *testing.T) {
 	}
 }
 
-func TestPlanOfDockerStop(t *testing.T) {
-	want := plan{cancelAt: 5250 * time.Millisecond, killAt: 8250 * time.Millisecond, giveUp: 9500 * time.Millisecond}
-	if got := planFor(10 * time.Second); got != want {
-		t.Errorf("planFor(10s) = %+v, want %+v: the comment above plan says otherwise", got, want)
+func TestPlansOfTheComment(t *testing.T) {
+	const ms = time.Millisecond
+	for grace, parts := range map[time.Duration][5]time.Duration{
+		10 * time.Second: {3250 * ms, 3000 * ms, 2000 * ms, 1250 * ms, 500 * ms},
+		16 * time.Second: {1200 * ms, 10000 * ms, 2000 * ms, 2000 * ms, 800 * ms},
+		60 * time.Second: {39500 * ms, 10000 * ms, 2000 * ms, 7500 * ms, 1000 * ms},
+	} {
+		p := planFor(grace)
+		if got := [5]time.Duration{p.cancelAt, p.stepsAt - p.cancelAt, p.killAt - p.stepsAt, p.giveUp - p.killAt, grace - p.giveUp}; got != parts {
+			t.Errorf("planFor(%s) has the parts %v, want %v: the comment above plan says otherwise", grace, got, parts)
+		}
 	}
 }
 

@@ -3,8 +3,11 @@ package runner
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -13,46 +16,63 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parents returns the parent of every process that /proc shows.
-func parents() map[int]int {
+// stat is what /proc/PID/stat tells of a process.
+type stat struct {
+	parent  int
+	started uint64 // clock ticks after the machine's boot
+}
+
+// processes returns all processes that /proc shows and that still work.
+func processes() map[int]stat {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
-	result := make(map[int]int, len(entries))
+	result := make(map[int]stat, len(entries))
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
-		if parent, ok := parentOf(pid); ok {
-			result[pid] = parent
+		if stat, ok := readStat(pid); ok {
+			result[pid] = stat
 		}
 	}
 	return result
 }
 
-// parentOf reads field 4 of /proc/<pid>/stat. Field 2 is the program's name in
-// parentheses and may hold anything, parentheses too: count from its end.
-// Zombies have no part in a tree any more.
-func parentOf(pid int) (int, bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// readStat reads fields 3, 4 and 22 of /proc/PID/stat; false if the process has
+// ended. Field 2 is the program's name in parentheses and may hold anything,
+// parentheses too: count from its end.
+func readStat(pid int) (stat, bool) {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, false
+		return stat{}, false
 	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 2 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-		return 0, false
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	if len(fields) < 20 || strings.ContainsAny(fields[0], "ZX") && !hasThreads(pid) {
+		return stat{}, false
 	}
-	parent, err := strconv.Atoi(string(fields[1]))
-	return parent, err == nil
+	parent, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return stat{}, false
+	}
+	started, err := strconv.ParseUint(fields[19], 10, 64)
+	return stat{parent, started}, err == nil
+}
+
+// hasThreads tells whether a process whose first thread has ended works on in
+// another one. It is Z in its stat, and nobody can wait for it yet.
+func hasThreads(pid int) bool {
+	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return err == nil && len(threads) > 1
 }
 
 // descendants returns the processes below root, nearest first.
 func descendants(root int) []int {
 	children := make(map[int][]int)
-	for pid, parent := range parents() {
-		children[parent] = append(children[parent], pid)
+	for pid, stat := range processes() {
+		children[stat.parent] = append(children[stat.parent], pid)
 	}
 	var found []int
 	for level := []int{root}; len(level) > 0; {
@@ -76,33 +96,6 @@ func commandLine(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
-// findListener returns the official runner's listener among our descendants: 0
-// when none runs, as during its self-update. The nearest one counts: what a job
-// starts under the same name is below the true one.
-func findListener() int {
-	if childless() {
-		return 0 // as at every end: no look at all processes of the machine
-	}
-	for _, pid := range descendants(os.Getpid()) {
-		if args := commandLine(pid); len(args) > 1 && args[1] == "run" &&
-			strings.HasSuffix(args[0], filepath.Join("/bin", "Runner.Listener")) {
-			return pid
-		}
-	}
-	return 0
-}
-
-// interruptListener sends SIGINT to the listener alone. run.sh would pass it to
-// its whole process group, the job's steps included. It tells whether there was
-// a listener.
-func interruptListener() bool {
-	pid := findListener()
-	if pid == 0 {
-		return false
-	}
-	return syscall.Kill(pid, syscall.SIGINT) == nil
-}
-
 // killTree ends every process below this one, also those that made a session
 // of their own, and waits until the reaper has met them. It returns those that
 // are still there at the deadline: another user's, which only the end of the
@@ -112,21 +105,49 @@ func killTree(deadline time.Time) []int {
 		if childless() {
 			return nil
 		}
+		// None can be seen while the reaper has yet to meet the last one.
 		rest := descendants(os.Getpid())
-		if len(rest) == 0 {
-			return nil
-		}
 		refused := 0
 		for _, pid := range rest {
 			if err := syscall.Kill(pid, syscall.SIGKILL); errors.Is(err, syscall.EPERM) {
 				refused++
 			}
 		}
-		if refused == len(rest) || time.Now().After(deadline) {
+		if len(rest) > 0 && refused == len(rest) || time.Now().After(deadline) {
 			return rest
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// killEverything ends all that a job may have left here, before something is done that
+// no job may see. As PID 1 that is every process but this one: one that came by
+// docker exec has no parent here, and a job can have made it its own. The kernel
+// says that none is left, whatever /proc shows. Elsewhere it is killTree. The
+// error names what is still there at the deadline.
+func killEverything(deadline time.Time) error {
+	if os.Getpid() != 1 {
+		if rest := killTree(deadline); len(rest) > 0 || !childless() {
+			return stillThere(rest)
+		}
+		return nil
+	}
+	for !errors.Is(syscall.Kill(-1, syscall.SIGKILL), syscall.ESRCH) {
+		if time.Now().After(deadline) {
+			others := processes()
+			delete(others, os.Getpid())
+			return stillThere(slices.Sorted(maps.Keys(others)))
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return nil
+}
+
+func stillThere(pids []int) error {
+	if len(pids) == 0 {
+		return errors.New("a process that /proc does not show, which cannot be ended,")
+	}
+	return fmt.Errorf("process %d (%.40q), which cannot be ended,", pids[0], strings.Join(commandLine(pids[0]), " "))
 }
 
 // childless tells whether there is no process below this one. Orphans become our
@@ -140,7 +161,7 @@ func childless() bool {
 // killLeftovers ends the listeners of this folder that a killed life outside of
 // a container has left running; inside of one the kernel has ended them.
 func killLeftovers(home string) {
-	for pid := range parents() {
+	for pid := range processes() {
 		if args := commandLine(pid); len(args) > 1 && args[1] == "run" && args[0] == filepath.Join(home, "bin", "Runner.Listener") {
 			for _, child := range append(descendants(pid), pid) {
 				_ = syscall.Kill(child, syscall.SIGKILL)

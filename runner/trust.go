@@ -3,8 +3,6 @@
 package runner
 
 import (
-	"bytes"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,13 +10,11 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
 // installed are the names that unpacking the official runner makes in its
 // folder. All else there was written by us, by the runner or by a job.
-var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "run-helper.sh.template", "run-helper.cmd.template"}
+var installed = []string{"bin", "externals", "config.sh", "run.sh", "env.sh", "safe_sleep.sh", "k8s", "k8s-novolume", "run-helper.sh.template", "run-helper.cmd.template"}
 
 // isInstalled also knows the copies that the runner's self-update makes: bin and
 // externals are links to them from then on.
@@ -26,79 +22,34 @@ func isInstalled(name string) bool {
 	return slices.Contains(installed, name) || strings.HasPrefix(name, "bin.") || strings.HasPrefix(name, "externals.")
 }
 
+// outdated are the versions that the runner's update of itself has left behind, 200
+// MB and more each: bin and externals are links to others by now.
+func outdated(home string) (names []string) {
+	for _, kind := range []string{"bin", "externals"} {
+		target, err := os.Readlink(filepath.Join(home, kind))
+		if err != nil {
+			continue
+		}
+		versions, _ := filepath.Glob(filepath.Join(home, kind+".*"))
+		for _, path := range versions {
+			if name := filepath.Base(path); name != filepath.Base(target) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // environmentFiles are read by the listener when it starts, for config.sh too: a
 // proxy and its certificates can stand in them.
 var environmentFiles = []string{".env", ".path"}
 
-// marks are the times by which a job's changes are told from what it found: by the
-// inode's change time, which no user can set.
-type marks struct {
-	first   time.Time // the first life of this container began; zero: this one is it
-	updated time.Time // the runner had finished its last update of itself; zero: none
-
-	updating bool // it had begun one, and nobody saw its end
-}
-
-// marksFile is kept in the runner's folder, because it must last as long as what
-// jobs write there: our state folder may be on a tmpfs that is new at every start,
-// and the runner's on a volume that is not. A line for each of the times, and one
-// for an update without an end.
-const (
-	marksFile    = ".org-runner-first-start"
-	updatingWord = "updating"
-)
-
-// marks returns what the record or the file says, the earlier first start and the
-// later update.
-func (l *Life) marks() marks {
-	m := marks{l.record.Pristine, l.record.Updated, l.record.Updating}
-	data, err := safefile.Read(filepath.Join(l.Home, marksFile))
-	if err != nil {
-		return m
-	}
-	first, updated, _ := bytes.Cut(data, []byte("\n"))
-	updated, updating, _ := bytes.Cut(updated, []byte("\n"))
-	m.updating = m.updating || string(bytes.TrimSpace(updating)) == updatingWord
-	if at, err := time.Parse(time.RFC3339Nano, string(bytes.TrimSpace(first))); err == nil && (m.first.IsZero() || at.Before(m.first)) {
-		m.first = at
-	}
-	if at, err := time.Parse(time.RFC3339Nano, string(bytes.TrimSpace(updated))); err == nil && at.After(m.updated) {
-		m.updated = at
-	}
-	return m
-}
-
-// keepMarks writes them in both places.
-func (l *Life) keepMarks(m marks) error {
-	l.record.Pristine, l.record.Updated, l.record.Updating = m.first, m.updated, m.updating
-	l.record.save()
-	text := m.first.Format(time.RFC3339Nano) + "\n"
-	if !m.updated.IsZero() || m.updating {
-		text += m.updated.Format(time.RFC3339Nano) + "\n"
-	}
-	if m.updating {
-		text += updatingWord + "\n"
-	}
-	path := filepath.Join(l.Home, marksFile)
-	if data, err := safefile.Read(path); err == nil && string(data) == text {
-		return nil
-	}
-	return safefile.Write(path, []byte(text))
-}
-
-// until is when the runner's own files were last as they should be.
-func (m marks) until() time.Time {
-	if m.updated.After(m.first) {
-		return m.updated
-	}
-	return m.first
-}
-
-// updating is called when the runner begins to update itself before any job could
-// have changed it: what is found of it by the next life, should this one not see
-// its end, is no job's doing.
+// updating is called when the runner begins to update itself: what is found of it
+// by the next life, should this one not see its end, is no job's doing, if no job
+// had changed anything before.
 func (l *Life) updating() {
-	l.noteUpdate(func(m *marks) { m.updating = true })
+	l.updateIsClean = !l.jobRan || changedPart(l.Home, l.intact) == ""
+	l.noteUpdate(func(n *note) { n.Updating = true })
 }
 
 // updated is called when that has ended: the files are as GitHub made them.
@@ -107,17 +58,16 @@ func (l *Life) updated() {
 	if !l.jobRan {
 		l.intact = now
 	}
-	l.noteUpdate(func(m *marks) { m.updated, m.updating = now, false })
+	l.noteUpdate(func(n *note) { n.Updated, n.Updating = now, false })
 }
 
-func (l *Life) noteUpdate(change func(*marks)) {
-	if os.Getpid() != 1 {
-		return // no life after this one looks
+func (l *Life) noteUpdate(change func(*note)) {
+	if !l.around.Inside || !l.updateIsClean {
+		return // no life after this one looks, or it shall look closely
 	}
-	m := l.marks()
-	change(&m)
-	if err := l.keepMarks(m); err != nil {
-		l.Log.Warn().Err(err).Msg("the runner's update of itself could not be noted: the next start of this container may take it for a job's doing")
+	change(&l.note)
+	if err := l.keepNote(); err != nil {
+		l.Log.Warn().Err(err).Msg("cannot note the runner's update of itself: the next start of this container may take it for a job's doing")
 	}
 }
 
@@ -128,18 +78,28 @@ func (l *Life) changedByJob() string {
 	if !l.jobRan {
 		return ""
 	}
-	if left := killTree(time.Now().Add(time.Second)); len(left) > 0 {
-		return fmt.Sprintf("process %d, which cannot be ended,", left[0])
+	l.endTree() // root's processes too, through sudo
+	if err := killEverything(time.Now().Add(time.Second)); err != nil {
+		return err.Error()
 	}
-	entries, err := os.ReadDir(l.Home)
+	return changedPart(l.Home, l.intact, environmentFiles...)
+}
+
+// changedPart returns a file of the runner's own, or one of the others named, that
+// was changed after a time. "" if there is none.
+func changedPart(home string, after time.Time, others ...string) string {
+	entries, err := os.ReadDir(home)
 	if err != nil {
-		return l.Home
+		return home
 	}
+	left := outdated(home)
 	for _, entry := range entries {
-		if name := entry.Name(); isInstalled(name) || slices.Contains(environmentFiles, name) {
-			if changed := firstChanged(filepath.Join(l.Home, name), l.intact); changed != "" {
-				return changed
-			}
+		name := entry.Name()
+		if slices.Contains(left, name) || !isInstalled(name) && !slices.Contains(others, name) {
+			continue
+		}
+		if changed := firstChanged(filepath.Join(home, name), after); changed != "" {
+			return changed
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,15 +25,17 @@ func (s *session) verdict() (ending, error) {
 	end := ending{lasted: time.Since(s.began)}
 	_, err := readSettings(s.Home)
 	gone := errors.Is(err, fs.ErrNotExist) // the listener has removed its registration
-	// An ephemeral listener removes it after its one job, and GitHub the runner. In
-	// every other case GitHub is asked: a job can have removed it as well.
-	if gone && (s.GitHub == nil || s.Ephemeral && s.started && s.endedWell()) {
+	// An ephemeral listener removes it after its one job, and GitHub the runner: if it
+	// was told, which is not sure of a job that has not succeeded. In every other case
+	// GitHub is asked: a job can have removed the file as well.
+	if gone && (s.GitHub == nil || s.Ephemeral && s.over && s.result == "Succeeded" && s.endedWell()) {
 		s.forget()
 	}
 	signal, _ := s.stop.first()
 	status := s.child.status
+	told := s.over && s.result != "" && s.result != Lost
 	switch {
-	case s.Ephemeral && s.completed && (gone || signal == nil):
+	case s.Ephemeral && told && (gone || signal == nil):
 		end.finished, end.reason = true, "job completed: "+s.result
 		return end, nil
 	case signal != nil:
@@ -43,6 +46,9 @@ func (s *session) verdict() (ending, error) {
 		return end, nil
 	case s.ghost != "" && !(s.Ephemeral && s.started):
 		end.reason = s.ghost
+		return end, nil
+	case s.deleted && !(s.Ephemeral && s.started):
+		end.reason = "the registration was deleted at GitHub"
 		return end, nil
 	case status.ExitStatus() == 7:
 		return end, fmt.Errorf("%w: GitHub refuses its version: rebuild the image with the newest RUNNER_VERSION", ErrDeprecated)
@@ -56,11 +62,23 @@ func (s *session) verdict() (ending, error) {
 	case s.conflict:
 		end.reason = "another session of this runner is still open at GitHub"
 		return end, nil
-	case gone:
+	case gone, s.endedWell() && s.isGone():
 		end.reason = "the registration was deleted at GitHub"
 		return end, nil
 	}
 	return end, fmt.Errorf("%w: run.sh ended with %s without having been asked to", ErrRunner, describe(status))
+}
+
+// isGone asks GitHub whether it has deleted the runner, of which its listener does
+// not always say a word.
+func (s *session) isGone() bool {
+	if s.GitHub == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, lookBudget)
+	defer cancel()
+	state, err := s.GitHub.RunnerState(ctx, s.id)
+	return err == nil && state == Gone
 }
 
 // endedWell tells whether the listener has ended by itself and with 0.

@@ -12,6 +12,9 @@ const (
 	// lookAgain is the time between a first sighting that something is wrong and
 	// the next one.
 	lookAgain = 30 * time.Second
+	// lookSoon is the time to a look at something that GitHub alone can tell: that
+	// there is a connection again, or that it has given us a job.
+	lookSoon = 10 * time.Second
 	// lookBudget bounds one question.
 	lookBudget = 20 * time.Second
 	// sightings is how many in a row make it certain that a runner is gone or
@@ -30,8 +33,7 @@ type watchdog struct {
 	every time.Duration // 0: never
 	watch *time.Timer
 	looks chan look
-	wrong int  // sightings in a row
-	busy  bool // what we think: a job is running
+	wrong int // sightings in a row
 
 	ghost string // why the registration is no longer good
 	hung  bool   // the job is over at GitHub, not here
@@ -56,6 +58,9 @@ func (w *watchdog) reset() {
 	w.after(w.every)
 }
 
+// soon brings the next look forward.
+func (w *watchdog) soon() { w.after(min(w.every, lookSoon)) }
+
 // after sets the next look; a tenth of jitter keeps a fleet from asking in one
 // wave.
 func (w *watchdog) after(d time.Duration) {
@@ -78,6 +83,29 @@ func (s *session) look() {
 	}()
 }
 
+// opinion is what a look at GitHub is worth. of is how many such sightings in a row
+// make it certain that something is wrong; 0: all is well.
+type opinion struct {
+	connected bool // GitHub has a connection to the listener
+	of        int
+}
+
+// judge compares what runs here with how GitHub sees the runner. lost: the listener
+// has said that it has no connection, not long ago.
+func judge(here stage, lost bool, github string) opinion {
+	o := opinion{connected: github == Online || github == Working}
+	switch {
+	case here != noJob && (github == Working || github == Offline):
+		// Offline: the connection is lost, the job may go on.
+	case here == noJob && (github == Online || github == Offline && lost):
+	case here == noJob && github == Working:
+		o.of = busySightings
+	default:
+		o.of = sightings
+	}
+	return o
+}
+
 func (s *session) looked(seen look) {
 	if s.phase != serving {
 		return
@@ -87,26 +115,31 @@ func (s *session) looked(seen look) {
 		s.after(s.every)
 		return
 	}
-	enough := sightings
-	switch {
-	case s.busy && (seen.state == Working || seen.state == Offline):
-		// Offline while busy: the connection is lost, the job may go on.
-		s.reset()
+	s.seeWorker()
+	lost := s.view.lostFor(time.Now())
+	o := judge(s.work.stage, lost > 0 && lost < s.every, seen.state)
+	if o.connected {
+		s.view.connection(true)
+	}
+	if seen.state == Working {
+		s.work = s.work.confirmed(time.Now())
+	}
+	if o.of == 0 {
+		s.watchdog.reset()
+		if s.work.stage == announced || s.view.lostFor(time.Now()) > 0 {
+			s.soon()
+		}
 		return
-	case !s.busy && seen.state == Online:
-		s.reset()
-		return
-	case !s.busy && seen.state == Working:
-		enough = busySightings
 	}
 	s.wrong++
-	s.Log.Warn().Str("here", map[bool]string{true: "busy", false: "listening"}[s.busy]).Str("at GitHub", seen.state).
-		Int("sighting", s.wrong).Int("of", enough).Msg("GitHub sees this runner differently")
-	if s.wrong < enough {
+	s.Log.Warn().Str("here", map[bool]string{true: "busy", false: "listening"}[s.work.running()]).Str("at GitHub", seen.state).
+		Int("sighting", s.wrong).Int("of", o.of).Msg("GitHub sees this runner differently")
+	if s.wrong < o.of {
 		s.after(min(s.every, lookAgain))
 		return
 	}
-	if s.busy {
+	s.removed = s.removed || seen.state == Gone
+	if s.work.running() {
 		s.hung = true
 		s.ghost = "the job is over at GitHub (" + seen.state + "), the listener hangs"
 	} else {

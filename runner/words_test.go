@@ -17,7 +17,7 @@ const (
 )
 
 // What config.sh and the listener print when they fail, and what an error says of it.
-func TestLastWords(t *testing.T) {
+func TestWhyAChildFailed(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		lines  []string

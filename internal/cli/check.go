@@ -17,7 +17,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
-	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -58,6 +57,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
 	onDocker       = "docker"
@@ -65,9 +65,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.
@@ -146,24 +146,22 @@ func check(call Invocation) error {
 	}
 	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer end()
-	masker := &secret.Masker{}
 	done := progress(call, "checking")
-	findings := checkAll(ctx, call, masker)
+	findings := checkAll(ctx, call)
 	done()
 	if ctx.Err() != nil {
 		fmt.Fprintln(call.Stderr, "org-runner: interrupted: not everything was checked")
 		return silent{ctx.Err(), exitSignal + int(syscall.SIGINT)}
 	}
-	out := masker.Writer(call.Stdout)
 	if *asJSON {
-		encoder := json.NewEncoder(out)
+		encoder := json.NewEncoder(call.Stdout)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(findings); err != nil {
 			return err
 		}
 	} else {
-		tellFindings(out, newPalette(call, call.Stdout), findings)
+		tellFindings(call.Stdout, newPalette(call, call.Stdout), findings)
 	}
 	if code := worst(findings); code != exitDone {
 		return silent{errors.New("something is wrong"), code}
@@ -211,8 +209,8 @@ func tellFindings(w io.Writer, p palette, findings []finding) {
 
 // checkAll runs all checks, side by side where they do not depend on each other,
 // and returns their findings in a fixed order.
-func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []finding {
-	c, err := config.Parse(call.Environ, config.ThisMachine())
+func checkAll(ctx context.Context, call Invocation) []finding {
+	c, err := call.parse(config.ThisMachine())
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		var findings []finding
@@ -231,12 +229,13 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 	}
 	findings = append(findings, call.otherwise...)
 	findings = append(findings, checkLabels(c))
+	findings = append(findings, checkSudo(c)...)
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(context.Context) []finding { return checkHere(c) },
+		func(context.Context) []finding { return checkHere(c, call.Environ) },
 	}
 	// What was tried again stands in the finding; it needs no line for each time.
-	r, err := connectWith(call, c, masker, func(o *register.Options) { o.Log = zerolog.Nop() })
+	r, err := connect(call, c, func(o *register.Options) { o.Log = zerolog.Nop() })
 	switch {
 	case err != nil && (c.Credentials.Kind == config.RegistrationToken || c.Credentials.Kind == config.JITConfig):
 		findings = append(findings, skip(onCredentials, "not checked: a ready RUNNER_TOKEN or RUNNER_JITCONFIG gives no access to the API: whether it is still good shows at the start"))

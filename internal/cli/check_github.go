@@ -163,7 +163,7 @@ func (r remote) checkName(ctx context.Context) []finding {
 // checkVersion compares the runner's version with the newest and with the dates
 // on which GitHub refuses it.
 func (r remote) checkVersion(ctx context.Context) []finding {
-	version := runnerVersion(ctx, r.config.Home, r.environ)
+	version := runnerVersion(ctx, r.config.Home, r.config.Environ)
 	if version == "" {
 		version = r.build.Runner
 	}

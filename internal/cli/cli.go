@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
@@ -38,7 +39,8 @@ type Invocation struct {
 	Stdout, Stderr io.Writer
 	Build          Build
 
-	otherwise []finding // what --env-file and the shell say differently
+	otherwise []finding      // what --env-file and the shell say differently
+	masker    *secret.Masker // what everything that is printed passes through
 }
 
 // command is one of the program's commands.
@@ -67,6 +69,7 @@ var errNoRunner = errors.New("no runner answers here")
 // error is printed.
 func Main(call Invocation) int {
 	harden()
+	call = call.masking()
 	err := dispatch(call)
 	var told silent
 	switch {
@@ -83,6 +86,9 @@ func dispatch(call Invocation) error {
 	if err := takeEnvFile(&call); err != nil {
 		return err
 	}
+	// Before they are judged: what is wrong with them is printed too.
+	call.know(config.Secrets(call.Environ))
+	call.adopt()
 	name := "run"
 	if len(call.Args) > 0 {
 		name, call.Args = call.Args[0], call.Args[1:]
@@ -95,10 +101,13 @@ func dispatch(call Invocation) error {
 	}
 	for _, c := range commands() {
 		if c.name == name {
+			if name != "run" {
+				releaseStops()
+			}
 			return c.run(call)
 		}
 	}
-	return refuse(call, fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name)))
+	return misused(call, fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name)))
 }
 
 // exitCode finds the code of an error; the order matters where one wraps

@@ -40,11 +40,13 @@ func newClient(build Build, c config.Config, masker *secret.Masker, log zerolog.
 	for _, change := range with {
 		change(&options)
 	}
+	if tell := options.Trouble; tell != nil {
+		options.Trouble = func(reason string) { tell(masker.Mask(reason)) } // jobs can read it
+	}
 	return register.New(options), nil
 }
 
-// logger writes lines for people or for machines. Every line passes the masker
-// in one piece.
+// logger writes lines for people or for machines, each in one piece.
 func logger(w io.Writer, c config.Config) zerolog.Logger {
 	level, err := zerolog.ParseLevel(c.LogLevel)
 	if err != nil {

@@ -24,6 +24,7 @@ func commands() []command {
 		{name: "rollback", summary: "back to the repository's", run: rollback, help: rollbackHelp},
 		{name: "healthcheck", summary: "for HEALTHCHECK: 0 healthy, 1 not", run: healthcheck, help: healthcheckHelp},
 		{name: "hook", hidden: true, run: hook},
+		{name: "sweep", hidden: true, run: sweep}, // called by the reset
 		{name: "version", summary: "the build's facts", run: version, help: "  org-runner version"},
 		{name: "help", summary: "this, or: help COMMAND", run: help},
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/internal/monitor"
 	"github.com/virtuoso902/org-runner/internal/monitor/page"
-	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -76,14 +75,13 @@ func runMonitor(call Invocation) error {
 	}
 	machine := config.ThisMachine()
 	machine.Monitor = true
-	c, err := config.Parse(call.Environ, machine)
+	c, err := call.parse(machine)
 	if err != nil {
 		return err
 	}
-	masker := &secret.Masker{}
-	log := logger(masker.Writer(call.Stderr), c)
+	log := logger(call.Stderr, c)
 	transport := monitor.NewTransport(register.NewTransport(), *calls)
-	r, err := connectWith(call, c, masker, func(o *register.Options) { o.Transport, o.Log = transport, log })
+	r, err := connect(call, c, func(o *register.Options) { o.Transport, o.Log = transport, log })
 	if err != nil {
 		return err
 	}
@@ -103,7 +101,7 @@ func runMonitor(call Invocation) error {
 	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer end()
 	log.Info().Str("address", "http://"+listener.Addr().String()).Str("target", c.Target.Name).Int("calls_per_hour", *calls).Msg("monitor listens")
-	return errors.Join(m.Serve(ctx, listener, m.Handler(page.Files, hosts...)), m.Close())
+	return errors.Join(m.Serve(ctx, listener, maskedHandler(call.masker, m.Handler(page.Files, hosts...))), m.Close())
 }
 
 func monitorKind(kind config.TargetKind) monitor.Kind {

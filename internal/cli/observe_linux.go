@@ -20,6 +20,7 @@ import (
 	"github.com/virtuoso902/org-runner/internal/metrics"
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/safefile"
+	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
@@ -46,7 +47,7 @@ var jobBuckets = []float64{5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
 
 // newObserver listens before anything else is done: an address that is taken is
 // an error of the configuration, not of a later moment.
-func newObserver(address, work, totals string, build Build, log zerolog.Logger) (*observer, error) {
+func newObserver(address, work, totals string, build Build, masker *secret.Masker, log zerolog.Logger) (*observer, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%w: METRICS_ADDR: %w: set a free address, as in :9100, or remove it", register.ErrConfiguration, err)
@@ -83,7 +84,7 @@ func newObserver(address, work, totals string, build Build, log zerolog.Logger) 
 	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
 		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
 	}))
-	o.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	o.server = &http.Server{Handler: maskedHandler(masker, mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	go func() { _ = o.server.Serve(listener) }()
 	return o, nil
 }
@@ -252,6 +253,9 @@ func observed(c config.Config, client *register.Client, o *observer, options *ru
 	}
 	if c.Records != "" && client != nil {
 		options.Queued = queued(client)
+	}
+	if options.Record != nil && client != nil {
+		options.Concluded = client.JobConclusion
 	}
 	if o != nil {
 		options.Viewer = &o.life

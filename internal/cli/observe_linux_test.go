@@ -13,13 +13,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/monitor"
+	"github.com/virtuoso902/org-runner/internal/secret"
 )
 
 // What Prometheus' alerts and Grafana's dashboard ask for is there: a metric that
 // was renamed would leave them silent.
 func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 	var known strings.Builder
-	o, err := newObserver("127.0.0.1:0", t.TempDir(), "", Build{}, zerolog.Nop())
+	o, err := newObserver("127.0.0.1:0", t.TempDir(), "", Build{}, &secret.Masker{}, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
-	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 )
 
@@ -14,35 +13,26 @@ import (
 type remote struct {
 	config config.Config
 	github *register.Client
-	masker *secret.Masker
-
-	build   Build
-	environ []string
+	build  Build
 }
 
 // newRemote reads the configuration for a command that needs the API. Waits for
 // GitHub are told on stderr.
 func newRemote(call Invocation) (remote, error) {
-	c, err := config.Parse(call.Environ, config.ThisMachine())
+	c, err := call.parse(config.ThisMachine())
 	if err != nil {
 		return remote{}, err
 	}
 	return connect(call, c)
 }
 
-func connect(call Invocation, c config.Config) (remote, error) {
-	return connectWith(call, c, &secret.Masker{})
-}
-
-// connectWith makes the client with a given masker; with may change its options.
-func connectWith(call Invocation, c config.Config, masker *secret.Masker, with ...func(*register.Options)) (remote, error) {
-	masker.Add(c.Credentials.Token)
-	masker.Add(c.Credentials.AppKey)
+// connect makes the client; with may change its options.
+func connect(call Invocation, c config.Config, with ...func(*register.Options)) (remote, error) {
 	switch c.Credentials.Kind {
 	case config.RegistrationToken, config.JITConfig:
 		return remote{}, fmt.Errorf("%w: RUNNER_TOKEN and RUNNER_JITCONFIG give no access to GitHub's API: set GITHUB_TOKEN, or GITHUB_APP_ID with its key, for this command", register.ErrConfiguration)
 	}
-	log := zerolog.New(zerolog.ConsoleWriter{Out: masker.Writer(call.Stderr), NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
-	client, err := newClient(call.Build, c, masker, log, with...)
-	return remote{c, client, masker, call.Build, call.Environ}, err
+	log := zerolog.New(zerolog.ConsoleWriter{Out: call.Stderr, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
+	client, err := newClient(call.Build, c, call.masker, log, with...)
+	return remote{c, client, call.Build}, err
 }

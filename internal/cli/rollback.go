@@ -106,12 +106,14 @@ func (f envFileIn) comesFrom(backup []byte) bool {
 // validate holds a file against the parser that every start uses, without this
 // shell's variables.
 func (c *changeover) validate(what string, file *dotenv.File) error {
+	c.call.know(config.Secrets(file.Environ()))
 	machine := config.ThisMachine()
 	machine.ReadFile = func(string) ([]byte, os.FileInfo, error) { return nil, nil, fs.ErrNotExist }
 	_, err := config.Parse(file.Environ(), machine)
 	var problems config.Problems
 	if errors.As(err, &problems) {
-		// Secret files are the container's: whether they are there shows in it.
+		// Secret files and authorities are the container's: whether they are there
+		// shows in it.
 		problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return strings.HasSuffix(p.Variable, "_FILE") })
 		if err = problems; len(problems) == 0 {
 			err = nil

@@ -1,31 +1,30 @@
 package cli
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
-	"github.com/virtuoso902/org-runner/internal/secret"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 // runLife is the command run: one life of one runner.
 func runLife(call Invocation) error {
 	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
-		return refuse(call, err)
+		return misused(call, err)
 	}
-	// From the first moment: a signal that comes while the configuration is read
-	// must find somebody who answers it.
 	signals := notified()
 	defer signal.Stop(signals)
 	for {
@@ -36,8 +35,10 @@ func runLife(call Invocation) error {
 }
 
 func notified() chan os.Signal {
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signals := stops
+	if signals == nil {
+		signals = catchStops()
+	}
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
 	return signals
@@ -46,107 +47,41 @@ func notified() chan os.Signal {
 // live reads the configuration and lives with it. It returns ErrChanged if that
 // has changed before a runner was registered with it.
 func live(call Invocation, signals <-chan os.Signal) error {
-	c, err := config.Parse(call.Environ, config.ThisMachine())
+	c, err := call.parse(config.ThisMachine())
 	if err != nil {
 		return refusedLife(call, err, signals)
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
-	for _, name := range config.Names() {
-		_ = os.Unsetenv(name)
+	os.Clearenv()
+	for _, variable := range c.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		_ = os.Setenv(name, value)
 	}
-	masker := &secret.Masker{}
-	masker.Add(c.Credentials.Token)
-	masker.Add(c.Credentials.AppKey)
-	masker.Add(c.MonitorToken)
-	log := logger(masker.Writer(call.Stderr), c)
+	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	options, end, err := lifeOptions(call, c, masker, log)
+	options, end, err := lifeOptions(call, c, log)
 	if err != nil {
 		return refusedLife(call, err, signals)
 	}
 	defer end()
-	if err := runner.Run(options, signals); err != nil {
-		return masked{err, masker}
-	}
-	return nil
-}
-
-// refuse is for a command line that is not understood. As a container's first
-// process it is under a restart policy, perhaps, and waits as every life does that
-// cannot be; a call by hand has its answer at once.
-func refuse(call Invocation, err error) error {
-	if os.Getpid() != 1 {
-		return err
-	}
-	signals := notified()
-	defer signal.Stop(signals)
-	return refusedLife(call, err, signals)
-}
-
-// refusedLife is a life that cannot be: it waits out the failed starts before it, so
-// that status can tell why, and ends with the reason.
-func refusedLife(call Invocation, reason error, signals <-chan os.Signal) error {
-	format := config.Config{LogLevel: "info", LogFormat: "console"}
-	if slices.Contains(call.Environ, "LOG_FORMAT=json") {
-		format.LogFormat = "json"
-	}
-	log := logger(call.Stderr, format)
-	home := config.Home(call.Environ)
-	options := runner.Options{Refused: reason, Home: home, StateDir: stateDir(home, zerolog.Nop()), Log: log, Labels: []string{}}
-	governed(call, &options)
-	// What is wrong may be a secret in the wrong place, and jobs can read what is kept.
-	options.Mask = func(string) string { return brief(reason) }
 	return runner.Run(options, signals)
 }
 
-// brief is an error without the values that it quotes.
-func brief(err error) string {
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		return "the command line or the configuration is wrong: see the log"
-	}
-	var names []string
-	for _, p := range problems {
-		names = append(names, p.Variable)
-	}
-	return "the configuration is wrong: " + strings.Join(slices.Compact(names), ", ") + ": see the log"
-}
-
-// governed sets what a life needs to know of failed starts before it.
-func governed(call Invocation, options *runner.Options) {
-	options.ByHand = os.Getpid() != 1 && isTerminal(call.Stderr)
-	options.Hopeless = func(err error) bool {
-		return slices.Contains([]int{exitUsage, exitCredentials, exitConfiguration}, exitCode(err))
-	}
-	options.Fingerprint = func(salt string) string {
-		return config.Fingerprint(call.Environ, salt, append([]string{call.Build.Version, call.Build.Commit}, call.Args...)...)
-	}
-}
-
-// masked is an error whose text passes through the masker: the last line of
-// defence, as for the log.
-type masked struct {
-	error
-	masker *secret.Masker
-}
-
-func (m masked) Error() string { return m.masker.Mask(m.error.Error()) }
-func (m masked) Unwrap() error { return m.error }
-
 // lifeOptions puts the two sides together. end gives back what was opened.
-func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
+func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
 		OnReuse:  runner.Reuse(c.OnReuse),
-		StateDir: stateDir(c.Home, log), Mask: masker.Mask,
+		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
-		Environ: call.Environ, Ours: config.IsOurs,
+		NoteKey: noteKey(c),
+		Environ: c.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}
@@ -163,7 +98,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	var o *observer
 	if c.MetricsAddr != "" {
 		var err error
-		if o, err = newObserver(c.MetricsAddr, workFolder(c), inFolder(options.StateDir, "totals.json"), call.Build, log); err != nil {
+		if o, err = newObserver(c.MetricsAddr, workFolder(c), inFolder(options.StateDir, "totals.json"), call.Build, call.masker, log); err != nil {
 			return options, nil, err
 		}
 	}
@@ -176,7 +111,7 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 	default:
 		var trouble runner.Trouble
 		var err error
-		client, err = newClient(call.Build, c, masker, log, func(r *register.Options) {
+		client, err = newClient(call.Build, c, call.masker, log, func(r *register.Options) {
 			r.Trouble = trouble.Set
 			if o != nil {
 				r.Transport = counted{o, register.NewTransport()}
@@ -199,6 +134,22 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 			o.close()
 		}
 	}, nil
+}
+
+// noteKey makes of the credentials, which no job can read, a key that does not tell
+// them.
+func noteKey(c config.Config) []byte {
+	key := hmac.New(sha256.New, []byte("org-runner's notes"))
+	key.Write([]byte(c.Credentials.Token.Reveal() + "\n" + c.Credentials.AppKey.Reveal()))
+	return key.Sum(nil)
+}
+
+// sweep is the reset's part that needs another user's rights.
+func sweep(call Invocation) error {
+	if err := parseFlags(call, flag.NewFlagSet(reset.Command, flag.ContinueOnError), 0); err != nil {
+		return err
+	}
+	return reset.Help(call.Stdin, call.Stdout)
 }
 
 // inFolder is a file's path, "" if there is no folder for it.

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"fmt"
 	"net/http"
+	"os/user"
 
 	"os"
 	"path/filepath"
@@ -48,6 +49,11 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GITHUB_SERVER_URL", server.URL())
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("RUNNER_HOME", filepath.Join(e.WorkDir, "runner"))
+			own, err := user.Current() // this machine need not have the image's
+			if err != nil {
+				return err
+			}
+			e.Setenv("RUNNER_USER", own.Username)
 			e.Defer(func() {
 				server.Close()
 				for _, call := range server.Calls("") {

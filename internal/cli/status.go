@@ -18,8 +18,7 @@ import (
 
 // ask asks the life of this container for its status.
 func ask(call Invocation) (*runner.Status, error) {
-	socket := runner.Socket(runner.StateDir(config.Home(call.Environ)))
-	reply, err := runner.Ask(socket, runner.Request{Ask: "status"})
+	reply, err := runner.Ask(runner.FindSocket(config.Home(call.Environ)), runner.Request{Ask: "status"})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w: is this its container, and is it running?", errNoRunner, err)
 	}

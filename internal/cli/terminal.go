@@ -11,6 +11,9 @@ import (
 
 // isTerminal tells whether somebody may be looking at what is written there.
 func isTerminal(stream any) bool {
+	if w, ok := stream.(io.Writer); ok {
+		stream = unmasked(w)
+	}
 	f, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(f.Fd())
 }

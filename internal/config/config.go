@@ -76,6 +76,7 @@ type Config struct {
 	NameFixed         bool   // RUNNER_NAME_SUFFIX is none: no other name may be taken
 	Group             string
 	Labels            []string
+	JITLabels         []string // the same, where the runner adds none itself
 	NoDefaultLabels   bool
 	DisableAutoUpdate bool
 	Ephemeral         bool
@@ -92,7 +93,9 @@ type Config struct {
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
 
-	Warnings []string // what is allowed, and probably not meant
+	Environ  []string        // what programs that are started may have of the environment
+	Warnings []string        // what is allowed, and probably not meant
+	Secrets  []secret.String // all that must not be printed, those read from files included
 }
 
 // Machine is what a configuration depends on beside the environment.
@@ -113,7 +116,7 @@ func ThisMachine() Machine {
 		Hostname: hostname,
 		Arch:     runtime.GOARCH,
 		UID:      os.Getuid(),
-		ReadFile: readSecretFile,
+		ReadFile: readFile,
 		Sudo:     maySudo,
 		Random: func() string {
 			b := make([]byte, 4)
@@ -136,12 +139,16 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.target()
 	p.addresses()
 	p.proxies()
+	p.authorities()
 	p.runner()
 	p.life()
 	p.withoutEffect()
+	p.children(environ)
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
 	}
+	c := &p.config
+	c.Secrets = append(Secrets(environ), c.Credentials.Token, c.Credentials.AppKey, c.MonitorToken)
 	return p.config, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Fingerprint stands for a configuration: it is another one when a variable, or a
@@ -61,20 +60,9 @@ func belongs(name string) bool {
 	return IsOurs(name) || strings.HasSuffix(upper, "_PROXY") || strings.HasPrefix(upper, "SSL_CERT_") || strings.HasPrefix(upper, "ACTIONS_RUNNER_") || strings.HasPrefix(upper, "RUNNER_")
 }
 
-var secrets = sync.OnceValue(func() (names []string) {
-	for _, v := range Variables() {
-		if v.Secret {
-			names = append(names, v.Name)
-		}
-	}
-	return names
-})
-
-func isSecret(name string) bool { return slices.Contains(secrets(), name) }
-
 // content is a file's, or why there is none.
 func content(path string) string {
-	data, info, err := readSecretFile(path)
+	data, info, err := readFile(path)
 	if err != nil {
 		return err.Error() + mode(path)
 	}

@@ -22,7 +22,8 @@ type Record struct {
 	RunURL     string `json:"run_url,omitempty"`
 	Attempt    int    `json:"attempt,omitempty"`
 	Actor      string `json:"actor,omitempty"`
-	Result     string `json:"result"` // succeeded, failed, canceled, as the official runner says it; lost when it said nothing
+	Result     string `json:"result"`           // Succeeded, Failed, Canceled, Abandoned, as the official runner says it; lost when it was killed, unknown when nobody told
+	Reason     string `json:"reason,omitempty"` // of a job that a stop has cancelled, as GitHub shows it
 	Runner     string `json:"runner"`
 
 	Queued   *time.Time `json:"queued,omitempty"`

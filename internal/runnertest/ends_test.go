@@ -345,3 +345,58 @@ func (p *process) ended1() string {
 	}
 	return p.output()
 }
+
+// A self-update brings the whole new layout below _work/_update, and goes on beside
+// a job; not with --disableupdate.
+func TestSelfUpdate(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		behaviour githubtest.Behaviour
+		args      []string
+		updates   bool
+		result    string
+		code      int
+	}{
+		"idle":          {githubtest.Behaviour{ListenerExit: 3, ListenerExitOnce: true}, []string{"--ephemeral"}, true, "success", 0},
+		"in a job":      {githubtest.Behaviour{UpdateInJob: true}, []string{"--ephemeral"}, true, "success", 0},
+		"between jobs":  {githubtest.Behaviour{UpdateInJob: true}, nil, true, "success", 0},
+		"disabled":      {githubtest.Behaviour{ListenerExit: 3, ListenerExitOnce: true}, []string{"--ephemeral", "--disableupdate"}, false, "success", 0},
+		"disabled, job": {githubtest.Behaviour{UpdateInJob: true}, []string{"--ephemeral", "--disableupdate"}, false, "success", 0},
+	} {
+		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
+			f.Behave(row.behaviour)
+			f.file("externals/node20/bin/node", "#!/bin/sh\n")
+			if p := f.configure(row.args...); p.end() != 0 {
+				t.Fatal(p.output())
+			}
+			id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"sleep 0.2"}})
+			p := f.start("run.sh")
+			if row.args == nil {
+				f.until("the first job", func() bool { return f.Job(id).Result == "success" })
+				f.poll("the new version", func() bool { return strings.Contains(p.output(), "Current runner version: '2.337.0'") })
+				id = f.Enqueue(githubtest.Job{Repository: "acme/coach"})
+				f.until("the second job", func() bool { return f.Job(id).Result == "success" })
+				_ = syscall.Kill(f.listenerPID(), syscall.SIGINT)
+			}
+			if code := p.end(); code != row.code || f.Job(id).Result != row.result {
+				t.Errorf("exit code %d, %+v", code, f.Job(id))
+			}
+			for _, left := range []string{"bin.2.336.0/Runner.Listener", "bin.2.337.0/Runner.Worker", "externals.2.337.0/node20/bin/node", "externals.2.336.0", "_work/_update/bin/Runner.Listener", "_work/_update/run.sh", "_work/_update.sh"} {
+				if f.has(left) != row.updates {
+					t.Errorf("%s: %t", left, f.has(left))
+				}
+			}
+			if !row.updates {
+				if strings.Contains(p.output(), "update") {
+					t.Error(p.output())
+				}
+				return
+			}
+			p.says("Runner update in progress, do not shutdown runner.", "Downloading 2.337.0 runner", "Waiting for current job finish running.", "Generate and execute update script.",
+				"Runner will exit shortly for update, should be back online within 10 seconds.", "Runner update process finished.", "Runner listener exit because of updating, re-launch runner after successful update", "Restarting runner...")
+			if name == "in a job" {
+				p.says(deleted, terminated)
+			}
+		})
+	}
+}

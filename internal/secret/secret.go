@@ -61,6 +61,10 @@ func (s String) MarshalJSON() ([]byte, error) { return json.Marshal(Redacted) }
 // "a" would turn a log into asterisks and hide nothing.
 const shortest = 6
 
+// leastBeginning is the length in bytes from which the beginning of a secret is
+// masked where a text was cut. GitHub's own prefix (ghp_) is no secret.
+const leastBeginning = 5
+
 // Masker replaces the secrets it knows in everything written through its
 // Writers. It is safe for use by several goroutines.
 type Masker struct {
@@ -117,14 +121,42 @@ func (m *Masker) Add(s String) {
 	m.replacer = strings.NewReplacer(pairs...)
 }
 
-// Mask returns text with every known secret replaced.
+// Mask returns text with every known secret replaced, and the beginning of one
+// where the text was cut to fit a column or a bound ("ghp_0123…").
 func (m *Masker) Mask(text string) string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.replacer == nil {
 		return text
 	}
-	return m.replacer.Replace(text)
+	text = m.replacer.Replace(text)
+	if !strings.Contains(text, cut) {
+		return text
+	}
+	parts := strings.Split(text, cut)
+	for i, part := range parts[:len(parts)-1] {
+		parts[i] = m.maskEnd(part)
+	}
+	return strings.Join(parts, cut)
+}
+
+// cut is what stands where a text was shortened, everywhere in this program.
+const cut = "…"
+
+// maskEnd replaces the longest beginning of a secret that text ends with.
+func (m *Masker) maskEnd(text string) string {
+	longest := 0
+	for spelling := range m.known {
+		for n := min(len(spelling)-1, len(text)); n > max(longest, leastBeginning-1); n-- {
+			if strings.HasSuffix(text, spelling[:n]) {
+				longest = n
+			}
+		}
+	}
+	if longest == 0 {
+		return text
+	}
+	return text[:len(text)-longest] + Redacted
 }
 
 // Writer returns a writer that masks each Write before it goes to w. A secret
@@ -135,6 +167,9 @@ type maskingWriter struct {
 	masker *Masker
 	next   io.Writer
 }
+
+// Unwrap returns the writer behind: who asks whether it is a terminal needs it.
+func (w *maskingWriter) Unwrap() io.Writer { return w.next }
 
 // Write reports len(p) on success, whatever the masked length was, as
 // io.Writer's contract wants it.

@@ -83,6 +83,24 @@ func TestMaskerHidesEverySpelling(t *testing.T) {
 	}
 }
 
+// A text that is cut in the middle of a secret tells none of it.
+func TestMaskerHidesWhatIsCut(t *testing.T) {
+	var masker secret.Masker
+	masker.Add(secret.New("ghp_0123456789abcdef"))
+	for in, want := range map[string]string{
+		"a ghp_0123456…":             "a " + secret.Redacted + "…",
+		"ghp_0… and ghp_0123456789…": secret.Redacted + "… and " + secret.Redacted + "…",
+		"ghp_0123456 whole":          "ghp_0123456 whole", // no beginning that was cut: somebody's own word
+		"a cut word… and ghp_…":      "a cut word… and ghp_…",
+		"ghp_0123456789abcdef…":      secret.Redacted + "…",
+		"no secret is in this text…": "no secret is in this text…",
+	} {
+		if got := masker.Mask(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestMaskerWithoutSecretsChangesNothing(t *testing.T) {
 	var masker secret.Masker
 	masker.Add(secret.New("abc")) // too short to be masked

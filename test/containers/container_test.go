@@ -20,11 +20,11 @@ import (
 
 func TestTheImage(t *testing.T) {
 	needEngine(t)
-	out, err := try(docker, "run", "--rm", "--entrypoint", "stat", image, "-c", "%U:%G %a %n", "/usr/local/bin/org-runner", "/usr/local/lib/org-runner/job-started.sh", "/run/org-runner")
+	out, err := try(docker, "run", "--rm", "--entrypoint", "stat", image, "-c", "%U:%G %a %n", "/usr/local/bin/org-runner", "/usr/local/lib/org-runner/job-started.sh", "/run/org-runner", "/home/runner/_work", "/home/runner/_work/_tool")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "root:root 711 /usr/local/bin/org-runner\nroot:root 755 /usr/local/lib/org-runner/job-started.sh\nrunner:root 755 /run/org-runner"
+	want := "root:root 711 /usr/local/bin/org-runner\nroot:root 755 /usr/local/lib/org-runner/job-started.sh\nrunner:root 775 /run/org-runner\nrunner:root 775 /home/runner/_work\nrunner:root 775 /home/runner/_work/_tool"
 	if out != want {
 		t.Errorf("the files are\n%s\nwant\n%s", out, want)
 	}

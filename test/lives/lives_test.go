@@ -70,6 +70,8 @@ type world struct {
 	home string
 	env  map[string]string
 	last *life
+
+	wrapper []string // a program, with its arguments, that becomes the product
 }
 
 func newWorld(t testing.TB, options githubtest.Options) *world {
@@ -160,7 +162,8 @@ func (w *world) start(changes ...string) *life {
 		name, value, _ := strings.Cut(change, "=")
 		environ[name] = value
 	}
-	l := &life{Cmd: exec.Command(product), w: w, ended: make(chan struct{})}
+	program := append(slices.Clone(w.wrapper), product)
+	l := &life{Cmd: exec.Command(program[0], program[1:]...), w: w, ended: make(chan struct{})}
 	for name, value := range environ {
 		l.Env = append(l.Env, name+"="+value)
 	}

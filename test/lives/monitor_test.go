@@ -55,7 +55,8 @@ func (m *monitoring) end(signal syscall.Signal) int {
 func TestMonitor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, githubtest.Options{})
-	const hostile = "<script>\x1b[31m\nbuild\xff"
+	// With a proxy's echo of the token in it.
+	const hostile = "<script>\x1b[31m\nbuild\xff " + goodToken
 	id := w.Enqueue(githubtest.Job{Repository: "acme/coach", Workflow: hostile, Name: hostile, Branch: hostile, Actor: hostile, Steps: []string{"true"}})
 	records := filepath.Join(t.TempDir(), "jobs.jsonl")
 	w.start("RUNNER_RECORDS=" + records).end(0)
@@ -81,6 +82,9 @@ func TestMonitor(t *testing.T) {
 			t.Errorf("%s: %d, %.200q", path, code, text)
 		}
 		w.noSecretIn(path, text)
+	}
+	if !strings.Contains(o.Slowest[0].Workflow, "[redacted]") {
+		t.Errorf("the workflow is called %q", o.Slowest[0].Workflow)
 	}
 	if code, out := w.command("healthcheck", "--url", "http://"+m.address+"/healthz"); code != 0 || out != "ok\n" {
 		t.Errorf("healthcheck: exit code %d, %q", code, out)
