@@ -246,7 +246,7 @@ func (l *Life) live() error {
 		if changed := l.changedByJob(); changed != "" {
 			return l.leave(fmt.Errorf("%w: %s, and %s is not as it was before a job ran here: it gets no token to register with: start a new container", ErrRunner, end.reason, changed))
 		}
-		l.Log.Warn().Str("reason", end.reason).Msg("registering anew")
+		l.Log.Warn().Str("reason", end.reason).Msg("registering again")
 		if err := l.leave(nil); err != nil {
 			if !errors.Is(err, errStillBusy) {
 				return err

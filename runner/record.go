@@ -61,7 +61,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	}
 	lock, err := openLock(filepath.Join(dir, "lock"))
 	if err != nil {
-		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
+		log.Warn().Err(err).Msgf("cannot save state to %s: after a crash this container will not clean up its runner", dir)
 		return r, nil
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -71,10 +71,10 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	r.lock, r.path = lock, filepath.Join(dir, "life.json")
 	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Warn().Err(err).Msg("the record of the last life cannot be read: starting without it")
+		log.Warn().Err(err).Msg("saved state cannot be read: ignoring it")
 	}
 	if err == nil && json.Unmarshal(data, r) != nil {
-		log.Warn().Str("file", r.path).Msg("the record of the last life is damaged: starting without it")
+		log.Warn().Str("file", r.path).Msg("saved state is damaged: ignoring it")
 	}
 	return r, nil
 }
@@ -97,7 +97,7 @@ func (r *record) save() {
 		err = safefile.Write(r.path, data)
 	}
 	if err != nil {
-		r.log.Warn().Err(err).Msg("what the next start should know could not be written")
+		r.log.Warn().Err(err).Msg("could not save state")
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 // process it is under a restart policy, perhaps, and waits as every life does that
 // cannot be; a call by hand has its answer at once.
 func misused(call Invocation, err error) error {
-	if os.Getpid() != 1 {
+	if !isEntrypoint() {
 		return err
 	}
 	signals := notified()
@@ -56,7 +56,7 @@ func brief(err error) string {
 
 // governed sets what a life needs to know of failed starts before it.
 func governed(call Invocation, options *runner.Options) {
-	options.ByHand = os.Getpid() != 1 && isTerminal(call.Stderr)
+	options.ByHand = !isEntrypoint() && isTerminal(call.Stderr)
 	options.Hopeless = func(err error) bool {
 		return slices.Contains([]int{exitUsage, exitCredentials, exitConfiguration}, exitCode(err))
 	}
@@ -64,3 +64,7 @@ func governed(call Invocation, options *runner.Options) {
 		return config.Fingerprint(call.Environ, salt, append([]string{call.Build.Version, call.Build.Commit}, call.Args...)...)
 	}
 }
+
+// isEntrypoint tells whether we are what a container, or a service manager, starts:
+// process 1, or the child of one.
+func isEntrypoint() bool { return os.Getpid() == 1 || os.Getppid() == 1 }

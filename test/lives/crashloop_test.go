@@ -5,8 +5,10 @@ package lives
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,7 +35,7 @@ func (w *world) failed(starts int) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	data = []byte(strings.Replace(string(data), `"failures":1`, `"failures":`+string(rune('0'+starts)), 1))
+	data = regexp.MustCompile(`"failures":\d+`).ReplaceAll(data, fmt.Appendf(nil, `"failures":%d`, starts))
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		w.t.Fatal(err)
 	}
@@ -152,6 +154,28 @@ func TestChangedConfigurationIsTriedAtOnce(t *testing.T) {
 			works(t, w, l)
 		})
 	}
+}
+
+// A stop in that wait, with a runner of an earlier life still at GitHub, is not clean;
+// with a good configuration the next start deletes it.
+func TestStopOfAWrongConfigurationLeavesARunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	l := w.start()
+	w.untilOnline()
+	old := w.Runners()[0].ID
+	l.kill()
+	w.start("EPHEMERAL=ture").end(78)
+	w.failed(2)
+	l = w.start("EPHEMERAL=ture")
+	w.untilWaiting("EPHEMERAL")
+	l.signal(syscall.SIGTERM)
+	l.end(143)
+	l = w.start()
+	w.until("a new runner", func() bool { _, there := w.byID(old); return !there && w.online() })
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
 }
 
 func put(t *testing.T, file, text string) {
