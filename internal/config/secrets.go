@@ -67,6 +67,8 @@ func isEverydayWord(text string) bool {
 	return len(text) < 12 && !strings.ContainsFunc(text, func(r rune) bool { return r < 'a' || r > 'z' })
 }
 
+func isSecret(name string) bool { return slices.Contains(secretNames(), name) }
+
 // secretNames are the variables of the table whose values are credentials.
 var secretNames = sync.OnceValue(func() (all []string) {
 	for _, v := range Variables() {
