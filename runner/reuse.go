@@ -64,6 +64,24 @@ func (l *Life) readyForReuse() error {
 	return l.keepMarks(set)
 }
 
+// Survey looks at what a life of these options would reset and what not, and
+// changes nothing. nil: not in a container of org-runner's image.
+func Survey(o Options) (*reset.Set, error) {
+	l := &Life{Options: o, around: reset.Around(o.StateDir)}
+	if !l.around.Inside {
+		return nil, nil
+	}
+	var err error
+	if l.account, err = accountFor(l.User); err != nil {
+		return nil, err
+	}
+	note, kind := l.readNote()
+	if l.note = note; kind != ours && kind != released {
+		l.note.First = time.Time{}
+	}
+	return reset.Survey(l.places(kind == released && !l.around.Before), l.around)
+}
+
 // places tells the reset what is where.
 func (l *Life) places(old bool) reset.Options {
 	o := reset.Options{

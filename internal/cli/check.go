@@ -57,6 +57,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onReset        = "reset"
 	onDisk         = "disk"
 	onRecords      = "records"
 	onDocker       = "docker"
@@ -64,9 +65,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onReset, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onReset, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.

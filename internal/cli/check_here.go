@@ -166,7 +166,7 @@ func checkHere(c config.Config) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkFolders(c)}
+	findings := append([]finding{folder, checkFolders(c)}, checkReset(c)...)
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
