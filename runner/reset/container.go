@@ -37,13 +37,15 @@ type sources struct {
 	dockerenv string // made by Docker together with the container
 	other     string // podman's, new at each start
 	state     string // our own folder: every life writes there
+	image     string // where the image has it
 	self      int    // our process
+	start     func(pid int) time.Time
 }
 
 // Around looks at the container that we are in. state is org-runner's folder for
 // its own small files.
 func Around(state string) Container {
-	return around(sources{hostname: "/etc/hostname", dockerenv: "/.dockerenv", other: "/run/.containerenv", state: state, self: os.Getpid()})
+	return around(sources{hostname: "/etc/hostname", dockerenv: "/.dockerenv", other: "/run/.containerenv", state: state, image: "/run/org-runner", self: os.Getpid(), start: startOf})
 }
 
 // written is how far the first and a later writing of the host name are apart at
@@ -52,8 +54,8 @@ const written = 300 * time.Millisecond
 
 func around(s sources) Container {
 	all := mounts()
-	c := Container{Inside: isContainer(s, all), Began: startOf(1)}
-	own := startOf(s.self)
+	c := Container{Inside: isContainer(s, all), Began: s.start(1)}
+	own := s.start(s.self)
 	root, _ := look(unix.AT_FDCWD, "/")
 	made, err := look(unix.AT_FDCWD, s.dockerenv)
 	if c.Created = made.changed; err != nil {
@@ -66,7 +68,7 @@ func around(s sources) Container {
 		c.First, c.Before = name.born, name.changed.Sub(name.born) > written
 	}
 	state, err := look(unix.AT_FDCWD, s.state)
-	if err == nil && state.mount == root.mount && isFolderOfImage(s.state) {
+	if err == nil && state.mount == root.mount && s.state == s.image {
 		if c.Before = c.Before || state.changed.After(c.Created) && state.changed.Before(c.Began); state.changed.After(c.Began) && s.self != 1 {
 			// A life of ours has been here since process 1 began, a script that
 			// starts one after the other.
@@ -76,15 +78,10 @@ func around(s sources) Container {
 	return c
 }
 
-// imageState is the folder that the image has for our own small files.
-const imageState = "/run/org-runner"
-
-func isFolderOfImage(dir string) bool { return dir == imageState }
-
 // isContainer tells whether what is around us is a container's, and one for
 // org-runner: as process 1 it is, and in the image under whatever process 1.
 func isContainer(s sources, all []mount) bool {
-	if s.self != 1 && !isFolderOfImage(s.state) {
+	if s.self != 1 && s.state != s.image {
 		return false
 	}
 	for _, path := range []string{s.dockerenv, s.other} {

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest"
+	"github.com/virtuoso902/org-runner/test/released"
 )
 
 // folder makes one on the host that everybody may write, with files of somebody's.
@@ -41,7 +44,7 @@ func (o *organization) has(dir string, files ...string) {
 func volume(t *testing.T) string {
 	t.Helper()
 	needEngine(t)
-	name := image + "-" + strings.ToLower(t.Name())
+	name := image + "-" + strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-"))
 	_, _ = try(docker, "volume", "rm", "-f", name)
 	if _, err := try(docker, "volume", "create", name); err != nil {
 		t.Fatal(err)
@@ -141,15 +144,12 @@ func TestEmptyMountsAreReset(t *testing.T) {
 func TestTwoContainersOnOneWorkFolder(t *testing.T) {
 	o := newOrganization(t)
 	v := volume(t)
-	args := []string{"--restart", "unless-stopped", "-v", v + ":/srv/work", "-e", "RUNNER_WORKDIR=/srv/work"}
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "/srv/work", "/home/runner/_work")
-	}
+	args := []string{"--restart", "unless-stopped", "-v", v + ":/home/runner/_work"}
 	first := o.run(args...)
 	o.online(1)
 	second := o.run(args...)
 	o.online(2)
-	long := o.enqueue("coach", `echo mine > mine; pwd; until [ -e /home/runner/_work/go ] || [ -e /home/runner/_work/../go ]; do test -e mine || exit 3; sleep 0.1; done; cat mine`)
+	long := o.enqueue("coach", `echo mine > mine; pwd; until [ -e ~/go ]; do test -e mine || exit 3; sleep 0.1; done; cat mine`)
 	o.running(long)
 	for range 2 {
 		short := o.enqueue("mcp", "echo poison > left; pwd; test ! -e ../left")
@@ -159,7 +159,7 @@ func TestTwoContainersOnOneWorkFolder(t *testing.T) {
 		o.online(2)
 	}
 	for _, c := range []*container{first, second} {
-		c.do("exec", c.id, "touch", "/home/runner/_work/../go")
+		c.do("exec", c.id, "touch", "/home/runner/go")
 	}
 	if j := o.completed(long); j.Result != "success" || !strings.Contains(j.Log, "mine") {
 		t.Errorf("the running job: %s", j.Log)
@@ -186,6 +186,37 @@ func TestTwoContainersOnOneHome(t *testing.T) {
 	third := o.run("-v", v+":/home/runner")
 	o.online(1)
 	third.do("stop", third.id)
+}
+
+// What stays is told before, by check, and refuse refuses it.
+func TestWhatStaysIsTold(t *testing.T) {
+	o := newOrganization(t)
+	common := []string{"run", "--rm", "-e", "GITHUB_SERVER_URL=" + github.URL(), "-e", "GITHUB_ORGANIZATION=" + o.name, "-e", "GITHUB_TOKEN=" + goodToken}
+	somebodys, empty := folder(t, "precious"), folder(t)
+	for mount, row := range map[string]struct{ reset, refuse string }{
+		somebodys + ":/tmp":                      {"warn  reset: /tmp is on a mount", "FAIL  reset: /tmp is on a mount"},
+		empty + ":/tmp":                          {"ok    reset: what jobs write is deleted", "ok    reset: the container starts once"},
+		somebodys + ":/home/runner/_work/_tool":  {"not below /home/runner/_work/_tool", "not below /home/runner/_work/_tool"},
+		somebodys + ":/home/runner/_work":        {"warn  reset: /home/runner/_work is on a mount", "FAIL  reset: /home/runner/_work is on a mount"},
+		somebodys + ":/opt/nowhere":              {"DISABLE_AUTO_UPDATE=true", "the container starts once"},
+		somebodys + ":/tmp:ro":                   {"ok    reset", "ok    reset"},
+		somebodys + "/precious:/tmp/single/file": {"not below /tmp/single/file", "not below /tmp/single/file"},
+	} {
+		for mode, want := range map[string]string{"reset": row.reset, "refuse": row.refuse} {
+			out, _ := try(docker, append(common, "-v", mount, "-e", "RUNNER_ON_REUSE="+mode, image, "check")...)
+			if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
+				t.Errorf("%s, %s: %s", mount, mode, out)
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(empty, ".org-runner-mark")); err == nil {
+		t.Error("check has left something")
+	}
+	c := o.run("-e", "RUNNER_ON_REUSE=refuse", "-v", somebodys+":/tmp")
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "RUNNER_ON_REUSE is refuse, and /tmp is on a mount") {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
 }
 
 // An image made from ours keeps the tools that it has in its user's home; a job
@@ -335,4 +366,44 @@ func TestRootsFilesOnAMount(t *testing.T) {
 	o.online(1)
 	c.do("stop", c.id)
 	o.none()
+}
+
+// A volume that the released version has used as its home starts in a container of
+// this one: its runner is taken off GitHub, its note is accepted once, and what its
+// jobs left is gone.
+func TestVolumeOfTheReleasedVersion(t *testing.T) {
+	for _, situation := range released.Names {
+		t.Run(situation, func(t *testing.T) {
+			o := newOrganization(t)
+			v := volume(t)
+			// The engine fills the volume from the image, then its first life began.
+			mounted := []string{"run", "--rm", "-v", v + ":/home/runner", "--entrypoint", "sh"}
+			if _, err := try(docker, append(mounted, image, "-c", "sleep 0.2; date -u +%Y-%m-%dT%H:%M:%S.%NZ > ~/.org-runner-first-start; sleep 0.2; echo poison > ~/.bash_profile; mkdir -p ~/_work/_tool; echo poison > ~/_work/_tool/poison")...); err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			if err := released.Leave(situation, dir); err != nil {
+				t.Fatal(err)
+			}
+			// Only what is copied gets an owner: the image's files keep their times.
+			if _, err := try(docker, "run", "--rm", "--user", "root", "-v", v+":/home/runner", "-v", dir+":/left", "--entrypoint", "sh", image, "-c",
+				"chown -R runner /left && cp -a /left/. /home/runner/"); err != nil {
+				t.Fatal(err)
+			}
+			old := github.AddRunner(githubtest.Runner{Scope: o.name, Name: "fleet", Ephemeral: true, Labels: []string{"other"}})
+			job := o.enqueue("mcp", "test ! -e ~/.bash_profile && test ! -e ~/_work/_tool/poison && test ! -e ~/_work/coach")
+			c := o.run("-v", v+":/home/runner", "-e", "RUNNER_NAME=fleet", "-e", "RUNNER_NAME_SUFFIX=none", "--restart", "unless-stopped")
+			if j := o.completed(job); j.Result != "success" {
+				t.Errorf("the job: %s", j.Log)
+			}
+			for _, r := range o.runners() {
+				if r.ID == old && situation != "idle" {
+					t.Error("the old runner is still there")
+				}
+			}
+			o.ran(c, "test -x ~/config.sh; echo poison > ~/.bash_profile")
+			o.ran(c, "test ! -e ~/.bash_profile")
+			c.do("stop", c.id)
+		})
+	}
 }

@@ -168,7 +168,7 @@ func TestRecordsOutliveTheReset(t *testing.T) {
 func TestReadOnlyContainerIsCleanAfterARestart(t *testing.T) {
 	o := newOrganization(t)
 	first := o.enqueue("coach", poison)
-	c := o.run("--restart", "unless-stopped", "--read-only", "--tmpfs", "/tmp:exec", "--tmpfs", "/var/tmp:exec", "-v", "/home/runner", "--tmpfs", "/run/org-runner")
+	c := o.run("--restart", "unless-stopped", "--read-only", "--tmpfs", "/tmp:exec", "--tmpfs", "/var/tmp:exec", "-v", "/home/runner", "--tmpfs", "/run/org-runner:uid=1001")
 	if j := o.completed(first); j.Result != "success" {
 		t.Fatalf("the poisoning job: %+v", j)
 	}
@@ -177,6 +177,7 @@ func TestReadOnlyContainerIsCleanAfterARestart(t *testing.T) {
 		t.Errorf("the next job: %s", j.Log)
 	}
 	o.online(1)
+	c.do("exec", c.id, "org-runner", "status")
 	c.do("stop", c.id)
 	o.none()
 }
