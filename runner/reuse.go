@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
-	if set.Work != absolute(l.Home, l.WorkDir) {
+	if set.Work != filepath.Clean(absolute(l.Home, l.WorkDir)) {
 		l.WorkDir = set.Work
 		l.Log.Info().Str("folder", l.WorkDir).Msg("another runner uses the work folder: this one has a folder of its own below it")
 	}
@@ -58,10 +59,13 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
+	if err := l.keepMarks(set); err != nil {
+		return err
+	}
 	for _, why := range set.Stays() {
 		l.Log.Warn().Msg(why + ": to have it reset, stop the runners, empty it, and start a new container")
 	}
-	return l.keepMarks(set)
+	return nil
 }
 
 // Survey looks at what a life of these options would reset and what not, and
@@ -85,7 +89,7 @@ func Survey(o Options) (*reset.Set, error) {
 // places tells the reset what is where.
 func (l *Life) places(old bool) reset.Options {
 	o := reset.Options{
-		Home: l.Home, Work: absolute(l.Home, l.WorkDir), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
+		Home: filepath.Clean(l.Home), Work: filepath.Clean(absolute(l.Home, l.WorkDir)), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
 		Notes: append([]string{noteFile, noteFile + ".new"}, registrationFiles...), // the registration is repair's
 		Part:  isInstalled, Outdated: outdated(l.Home), Noted: l.note.First, Updated: l.note.Updated,

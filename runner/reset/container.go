@@ -61,11 +61,15 @@ func around(s sources) Container {
 	if c.Created = made.changed; err != nil {
 		c.Created = root.changed // of the layer's own folder, which is made with it
 	}
-	if s.self == 1 || c.Began.IsZero() || c.Began.Before(c.Created) {
-		c.Began = own // process 1 is the host's
+	isHosts := c.Began.Before(c.Created) // with --pid host
+	if s.self == 1 || isHosts {
+		c.Began = own
 	}
-	if name, err := look(unix.AT_FDCWD, s.hostname); err == nil && !name.born.IsZero() && !name.born.Before(c.Created) {
-		c.First, c.Before = name.born, name.changed.Sub(name.born) > written
+	_, others := look(unix.AT_FDCWD, s.other)
+	if name, failed := look(unix.AT_FDCWD, s.hostname); err == nil && others != nil && failed == nil && !name.born.IsZero() && !name.born.Before(c.Created) {
+		if c.First, c.Before = name.born, name.changed.Sub(name.born) > written; isHosts {
+			c.Began = name.changed
+		}
 	}
 	state, err := look(unix.AT_FDCWD, s.state)
 	if err == nil && state.mount == root.mount && s.state == s.image {

@@ -84,6 +84,36 @@ func TestContainerWithoutAHostName(t *testing.T) {
 	}
 }
 
+// Podman makes the host's name anew at each start, so its birth tells nothing.
+func TestContainerOfPodman(t *testing.T) {
+	e := newEngine(t)
+	e.other = filepath.Join(t.TempDir(), ".containerenv")
+	write(t, e.other)
+	if c := around(e.sources); !c.Inside || !c.First.IsZero() {
+		t.Errorf("%+v", c)
+	}
+}
+
+// With the host's processes the first one is older than the container: this start
+// is told by the host's name.
+func TestContainerWithTheHostsProcesses(t *testing.T) {
+	e := newEngine(t)
+	own := time.Now()
+	e.start = func(pid int) time.Time {
+		if pid == 1 {
+			return own.Add(-time.Hour)
+		}
+		return own
+	}
+	name, err := look(unix.AT_FDCWD, e.hostname)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := around(e.sources); c.Before || !c.Began.Equal(name.changed) {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestNotInAContainer(t *testing.T) {
 	e := newEngine(t)
 	e.dockerenv = filepath.Join(t.TempDir(), "none")
