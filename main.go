@@ -68,15 +68,16 @@
 //	LOG_LEVEL                info; trace, debug, info, warn, error
 //	LOG_FORMAT               console or json
 //
-// The official runner's own variables pass through to it, and so do HTTPS_PROXY,
-// NO_PROXY and SSL_CERT_FILE, which hold for our own requests too.
+// All other variables pass through to the official runner, but for those with one
+// of these credentials in them. HTTPS_PROXY, HTTP_PROXY and NO_PROXY (in small
+// letters too), SSL_CERT_FILE and SSL_CERT_DIR hold for our own requests too.
 //
 // A first SIGTERM or SIGINT drains, a second one cancels the job, a third one
-// kills it.
+// kills it. So do SIGQUIT, SIGHUP, SIGABRT and the others that would end a program.
 //
 // Exit codes: 0 done; 7 GitHub refuses the runner's version; 64 usage; 69 GitHub
 // unreachable; 70 a fault of our own; 75 the runner failed, try again; 77
-// credentials refused; 78 configuration wrong; 128+n the signal n could not be
+// credentials refused, by GitHub or a proxy; 78 configuration wrong; 128+n the signal n could not be
 // answered cleanly.
 package main
 
@@ -95,6 +96,7 @@ var (
 )
 
 func main() {
+	cli.CatchStops()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 

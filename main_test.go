@@ -28,7 +28,8 @@ func TestRun(t *testing.T) {
 		{"status with an unknown flag", []string{"status", "--yaml"}, nil, 64, nil, []string{"org-runner help status"}},
 		{"status without a runner", []string{"status"}, []string{"RUNNER_HOME=/nowhere"}, 75, nil, []string{"no runner answers here", "is this its container"}},
 		{"healthcheck without a runner", []string{"healthcheck"}, []string{"RUNNER_HOME=/nowhere"}, 1, []string{"no runner answers here"}, nil},
-		{"hook without a life", []string{"hook", "job-started"}, []string{"GITHUB_REPOSITORY=acme/coach"}, 75, nil, []string{"this job does not run"}},
+		{"hook without a life", []string{"hook", "job-started"}, []string{"GITHUB_REPOSITORY=acme/coach"}, 75,
+			[]string{"this job does not run", "::error title=org-runner refused this job::", "was not started by the runner's worker"}, nil},
 		{"status --json without a runner", []string{"status", "--json"}, []string{"RUNNER_HOME=/nowhere"}, 75, nil, []string{"no runner answers here"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

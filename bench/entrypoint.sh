@@ -20,6 +20,9 @@ remove() {
 ./config.sh --unattended --replace --ephemeral --url "$GITHUB_SERVER_URL/$GITHUB_ORGANIZATION" \
 	--token "$(token registration-token)" --name "$RUNNER_NAME" --labels "${LABELS:-org-runner}" --work _work
 trap remove TERM INT
+# With job control: otherwise bash starts what stands before & with SIGINT ignored,
+# the listener keeps that, and nothing ends it.
+set -m
 ./run.sh &
 child=$!
 wait "$child"

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/virtuoso902/org-runner/internal/runnertest"
 )
 
 // The command works: its quickest part, once.
@@ -37,6 +39,38 @@ func TestHealthCheckIsMeasured(t *testing.T) {
 		if figures[figure] <= 0 {
 			t.Errorf("no figure for %q in %s", figure, data)
 		}
+	}
+}
+
+// The shell that org-runner is measured against ends on SIGTERM, and takes its runner
+// off GitHub.
+func TestShellEntrypointStops(t *testing.T) {
+	for _, tool := range []string{"bash", "curl", "jq", "pgrep"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("the shell entrypoint needs " + tool)
+		}
+	}
+	b := &bench{dir: t.TempDir()}
+	var err error
+	if b.listener, err = runnertest.Build(b.dir); err != nil {
+		t.Fatal(err)
+	}
+	script, err := scripts.ReadFile("entrypoint.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(b.dir, "entrypoint.sh")
+	if err := os.WriteFile(path, script, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.github(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := b.stopIdle(contender{name: "shell", command: []string{path}}, s, samples{}); err != nil {
+		log, _ := os.ReadFile(filepath.Join(b.dir, "log"))
+		t.Errorf("%v\n%s", err, log)
 	}
 }
 

@@ -75,6 +75,10 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Missing tells whether GitHub has answered that there is no such thing, or no such
+// call on this server.
+func (e *Error) Missing() bool { return e.Status == http.StatusNotFound }
+
 // Unwrap makes errors.Is(err, ErrCredentials) and the like work.
 func (e *Error) Unwrap() error { return e.Kind }
 

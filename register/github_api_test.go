@@ -66,14 +66,14 @@ func TestAgainstTheFake(t *testing.T) {
 				if token, err := c.RegistrationToken(ctx); err != nil || token.IsZero() {
 					t.Fatal(err)
 				}
-				if _, err := c.JITConfig(ctx, "r-1", "", []string{"self-hosted", "acme/coach"}, "_work"); err != nil {
+				if _, _, err := c.JITConfig(ctx, "r-1", "", []string{"self-hosted", "acme/coach"}, "_work"); err != nil {
 					t.Fatal(err)
 				}
-				id, err := c.FindRunner(ctx, "r-1")
-				if err != nil || id == 0 {
-					t.Fatalf("runner %d, %v", id, err)
+				id, state, err := c.FindRunner(ctx, "r-1")
+				if err != nil || id == 0 || state != "offline" {
+					t.Fatalf("runner %d, %s, %v", id, state, err)
 				}
-				state, err := c.RunnerState(ctx, id)
+				state, err = c.RunnerState(ctx, id)
 				if err != nil || state != "offline" {
 					t.Errorf("%s, %v", state, err)
 				}
@@ -98,11 +98,12 @@ func TestLostAnswers(t *testing.T) {
 	c := on(t, s)
 	s.Inject(githubtest.Fault{Operation: "generate-jitconfig", Times: 1, Drop: githubtest.DropAfter})
 	s.Inject(githubtest.Fault{Operation: "delete-runner", Times: 1, Drop: githubtest.DropAfter})
-	if _, err := c.JITConfig(ctx, "r-1", "", []string{"docker"}, "_work"); err != nil {
-		t.Fatal(err)
+	// Whose the runner is, its caller has to find out.
+	if _, taken, err := c.JITConfig(ctx, "r-1", "", []string{"docker"}, "_work"); err != nil || !taken {
+		t.Fatal(taken, err)
 	}
 	equal(t, "runners", len(s.Runners()), 1)
-	id, err := c.FindRunner(ctx, "r-1")
+	id, _, err := c.FindRunner(ctx, "r-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,11 +118,11 @@ func TestGroup(t *testing.T) {
 	s, ctx := fake(t, githubtest.Options{}), within(t, time.Minute)
 	id := s.AddGroup("acme", githubtest.Group{Name: "Trusted", Visibility: "all"})
 	c := on(t, s)
-	if _, err := c.JITConfig(ctx, "r-1", "trusted", []string{"docker"}, "_work"); err != nil {
+	if _, _, err := c.JITConfig(ctx, "r-1", "trusted", []string{"docker"}, "_work"); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "group", s.Runners()[0].GroupID, id)
-	_, err := c.JITConfig(ctx, "r-2", "none", []string{"docker"}, "_work")
+	_, _, err := c.JITConfig(ctx, "r-2", "none", []string{"docker"}, "_work")
 	mustBe(t, err, register.ErrConfiguration)
 }
 

@@ -50,7 +50,7 @@ func TestCredentialsStayHome(t *testing.T) {
 		away := []reply{{status: status, body: `{"message":"Moved"}`, header: map[string]string{"Location": elsewhere + "/x"}}}
 		for name, ask := range map[string]func(*register.Client) error{
 			"GET " + runnerPath: func(c *register.Client) error { _, err := c.RunnerState(within(t, time.Minute), 7); return err },
-			findCall:            func(c *register.Client) error { _, err := c.FindRunner(within(t, time.Minute), "r-1"); return err },
+			findCall:            func(c *register.Client) error { _, _, err := c.FindRunner(within(t, time.Minute), "r-1"); return err },
 			tokenCall:           func(c *register.Client) error { _, err := c.RegistrationToken(within(t, time.Minute)); return err },
 			"DELETE " + runnerPath: func(c *register.Client) error {
 				_, err := c.DeleteRunner(within(t, time.Minute), 7)

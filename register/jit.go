@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/virtuoso902/org-runner/internal/secret"
 )
@@ -25,34 +24,27 @@ type jitRequest struct {
 }
 
 // JITConfig registers an ephemeral runner and returns its just-in-time
-// configuration. GitHub adds no label to those given. A runner that has the name
-// already (an earlier start's, or the first attempt's whose answer was lost) is
-// deleted first; for one that is running a job it waits, as long as its context
-// allows.
-func (c *Client) JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (secret.String, error) {
+// configuration. GitHub adds no label to those given. taken says that a runner has
+// the name already: another one's, an earlier start's, or the one of a first attempt
+// whose answer was lost.
+func (c *Client) JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (config secret.String, taken bool, err error) {
 	in := jitRequest{Name: name, GroupID: usualDefaultGroup, Labels: labels, WorkFolder: workFolder}
 	if group != "" && !strings.EqualFold(group, "default") && c.options.Scope.kind != "repository" {
-		id, err := c.groupID(ctx, group)
-		if err != nil {
-			return secret.String{}, err
+		if in.GroupID, err = c.groupID(ctx, group); err != nil {
+			return secret.String{}, false, err
 		}
-		in.GroupID = id
 	}
-	for try := 0; ; try++ {
+	for {
 		config, err := c.generate(ctx, in)
 		switch {
 		case errors.Is(err, errConflict):
-			if err := c.makeRoom(ctx, name, try, err); err != nil {
-				return secret.String{}, err
-			}
+			return secret.String{}, true, nil
 		case errors.Is(err, ErrNotFound):
-			id, err := c.otherGroup(ctx, group, in.GroupID, err)
-			if err != nil {
-				return secret.String{}, err
+			if in.GroupID, err = c.otherGroup(ctx, group, in.GroupID, err); err != nil {
+				return secret.String{}, false, err
 			}
-			in.GroupID = id
 		default:
-			return config, err
+			return config, false, err
 		}
 	}
 }
@@ -72,55 +64,6 @@ func (c *Client) generate(ctx context.Context, in jitRequest) (secret.String, er
 	config := secret.New(out.Config)
 	c.options.Secret(config)
 	return config, nil
-}
-
-// makeRoom deletes the runner that has a name which we want. GitHub can call a
-// runner busy for a while after its job, and a list can be older than a
-// conflict: then it waits, 1 to 2 s at first and 30 s at most.
-func (c *Client) makeRoom(ctx context.Context, name string, try int, conflict error) error {
-	for ; ; try++ {
-		if try > 0 {
-			if err := pause(ctx, try); err != nil {
-				if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-					return err
-				}
-				return conflict
-			}
-		}
-		old, err := c.FindRunner(ctx, name)
-		if err != nil || old == 0 {
-			return err
-		}
-		busy, err := c.DeleteRunner(ctx, old)
-		if err != nil || !busy {
-			return err
-		}
-		conflict = fmt.Errorf("%w: a runner %q is running a job: set another RUNNER_NAME, or RUNNER_NAME_SUFFIX=random", ErrConfiguration, name)
-	}
-}
-
-// pause waits before the n-th next look (n from 1). It returns at once if that
-// would outlast the context.
-func pause(ctx context.Context, n int) error {
-	left := time.Duration(1<<63 - 1)
-	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline) - shortestAttempt
-	}
-	// No shorter than half of the bound: each look is two calls, and their number
-	// in the whole time should have a bound too.
-	most := min(time.Second<<min(n, 5), 30*time.Second)
-	wait, over := draw(most/2, most, left)
-	if over {
-		return context.DeadlineExceeded
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // groupID finds a group by its name, without case.

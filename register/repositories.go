@@ -153,6 +153,24 @@ func (c *Client) JobQueued(ctx context.Context, repository string, run, runner i
 	return time.Time{}, err
 }
 
+// JobConclusion tells how the newest job has ended that a runner has run in a
+// workflow run: success, failure, cancelled …; "" if GitHub does not name one among
+// the run's newest hundred, or calls it running. It is one request and no more. The
+// repository's name is what a job has told, so it is looked at first.
+func (c *Client) JobConclusion(ctx context.Context, repository string, run, runner int64) (string, error) {
+	if !isRepository(repository) {
+		return "", fmt.Errorf("%w: %q is no repository", ErrConfiguration, printable(repository))
+	}
+	jobs, err := page[Job](Once(ctx), c, jobsPath(repository, run), "jobs")
+	var newest Job
+	for _, job := range jobs.List {
+		if job.RunnerID == runner && (newest.StartedAt == nil || job.StartedAt != nil && job.StartedAt.After(*newest.StartedAt)) {
+			newest = job
+		}
+	}
+	return newest.Conclusion, err
+}
+
 // isRepository tells whether a text has the form owner/name, with the characters
 // that GitHub allows in them.
 func isRepository(text string) bool {

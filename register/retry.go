@@ -152,7 +152,7 @@ func (v verdict) reason() string {
 // come as 429 or as 403, with headers or with nothing but their message.
 func judge(response *http.Response, err error) verdict {
 	if err != nil {
-		return verdict{transient: !errors.Is(err, ErrConfiguration), message: printable(plain(err).Error())}
+		return verdict{transient: !errors.Is(err, ErrConfiguration) && !errors.Is(err, ErrProxy), message: printable(plain(err).Error())}
 	}
 	if response.StatusCode < 300 {
 		return verdict{}

@@ -74,18 +74,18 @@ func (c *Client) RunnersPage(ctx context.Context, next string) (Page[Runner], er
 	return page[Runner](ctx, c, cmp.Or(next, c.runners()+"?per_page=100"), "runners")
 }
 
-// FindRunner returns the id of the runner of this name, 0 if there is none.
-// It is compared without case, so that a conflict over a name is never with a
-// runner that cannot be found.
-func (c *Client) FindRunner(ctx context.Context, name string) (id int64, err error) {
+// FindRunner returns the id of the runner of this name, 0 if there is none, and
+// how GitHub sees it, as RunnerState does. It is compared without case, so that a
+// conflict over a name is never with a runner that cannot be found.
+func (c *Client) FindRunner(ctx context.Context, name string) (id int64, state string, err error) {
 	path := c.runners() + "?per_page=100&name=" + url.QueryEscape(name)
 	for r, err := range list[Runner](ctx, c, path, "runners") {
 		// A server that does not know the filter lists all.
 		if err != nil || strings.EqualFold(r.Name, name) {
-			return r.ID, err
+			return r.ID, r.state(), err
 		}
 	}
-	return 0, nil
+	return 0, "gone", nil
 }
 
 // RunnerState returns how GitHub sees a runner: "gone", "offline", "online" or
@@ -98,12 +98,18 @@ func (c *Client) RunnerState(ctx context.Context, id int64) (string, error) {
 		return "gone", nil
 	case err != nil:
 		return "", err
-	case r.Status != "online":
-		return "offline", nil
-	case r.Busy:
-		return "busy", nil
 	}
-	return "online", nil
+	return r.state(), nil
+}
+
+func (r Runner) state() string {
+	switch {
+	case r.Status != "online":
+		return "offline"
+	case r.Busy:
+		return "busy"
+	}
+	return "online"
 }
 
 // DeleteRunner takes a runner off GitHub, whether it is online or not. One that

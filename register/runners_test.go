@@ -79,7 +79,7 @@ func TestFindRunner(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			github := &script{replies: row.replies}
-			id, err := client(t, github).FindRunner(within(t, time.Minute), "r-1")
+			id, _, err := client(t, github).FindRunner(within(t, time.Minute), "r-1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestRedirects(t *testing.T) {
 	t.Run("a write is repeated, with its body", func(t *testing.T) {
 		const moved = "/organizations/5/actions/runners/generate-jitconfig"
 		github := &script{replies: map[string][]reply{jitCall: {to(307, api+moved)}, "POST " + moved: {jitSuccess}}}
-		if _, err := client(t, github).JITConfig(within(t, time.Minute), "r-1", "", []string{"docker"}, "_work"); err != nil {
+		if _, _, err := client(t, github).JITConfig(within(t, time.Minute), "r-1", "", []string{"docker"}, "_work"); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "authorization", github.calls[1].authorization, "Bearer a-token")

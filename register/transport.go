@@ -31,10 +31,11 @@ func newTransport(roots roots) *transport {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	t := &transport{
 		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			TLSClientConfig:     config,
-			MaxIdleConnsPerHost: 1,
-			IdleConnTimeout:     10 * time.Second,
+			Proxy:                  http.ProxyFromEnvironment,
+			OnProxyConnectResponse: connected,
+			TLSClientConfig:        config,
+			MaxIdleConnsPerHost:    1,
+			IdleConnTimeout:        10 * time.Second,
 		},
 		ready: sync.OnceFunc(func() { config.RootCAs = roots.read() }),
 	}
@@ -44,5 +45,11 @@ func newTransport(roots roots) *transport {
 
 func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	t.ready()
-	return t.Transport.RoundTrip(request)
+	response, err := t.Transport.RoundTrip(request)
+	if err == nil && response.StatusCode == http.StatusProxyAuthRequired { // of a proxy for http
+		_ = response.Body.Close()
+		proxy, _ := http.ProxyFromEnvironment(request)
+		return nil, proxyRefusal(proxy, request.URL.Scheme, response.Header)
+	}
+	return response, err
 }

@@ -1,8 +1,6 @@
 package register_test
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -79,18 +77,4 @@ func TestAttempt(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestStopWhileARunnerIsBusy: a stop also ends the wait for another runner's job.
-func TestStopWhileARunnerIsBusy(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stop := errors.New("stopped by SIGTERM")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(5*time.Minute, func() { cancel(stop) })
-		began := time.Now()
-		github := &script{replies: map[string][]reply{jitCall: {conflict}, findCall: {found}, "DELETE " + runnerPath: {stillBusy}}}
-		_, err := client(t, github).JITConfig(ctx, "r-1", "", []string{"docker"}, "_work")
-		equal(t, "error", err, stop)
-		equal(t, "time", time.Since(began), 5*time.Minute)
-	})
 }

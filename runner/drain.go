@@ -153,7 +153,8 @@ func (s *session) interrupt(reason string) {
 func (s *session) setLimits() {
 	s.seeWorker()
 	_, since := s.stop.first()
-	l := s.plan.limits(time.Now(), since, s.work.running(), s.removed || s.Ephemeral && s.over)
+	// Of a job that is over at GitHub nobody has to be told.
+	l := s.plan.limits(time.Now(), since, s.work.running() && !s.hung, s.removed || s.hung || s.Ephemeral && s.over)
 	s.killBy = l.kill
 	if s.phase == cancelling {
 		s.deadline.Reset(time.Until(l.steps))

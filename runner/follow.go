@@ -40,6 +40,9 @@ func (s *session) takeLine(l line) {
 		s.sweep()
 		s.enter(Idle, "listening for jobs")
 	case jobStarted:
+		if s.Ephemeral && s.over {
+			return // it has had its one
+		}
 		s.checkWorker()
 		s.follow(s.work.started(l.text, time.Now()))
 	case jobCompleted:
@@ -142,7 +145,9 @@ func (s *session) follow(next work, turns []turn) {
 		case withdrawn:
 			s.measurer.job = nil
 			s.view.jobCompleted()
-			s.enter(Idle, "the announced job has not come")
+			if s.listener.pid() != 0 {
+				s.enter(Idle, "the announced job has not come")
+			}
 		}
 	}
 	s.sight.Stop()
@@ -194,6 +199,9 @@ func (s *session) jobHasEnded(result string) {
 			s.sweep()
 		}
 		s.enter(Idle, "job completed: "+cmp.Or(result, "its result was not told"))
+		if s.broken != nil {
+			s.interrupt("no job can do its first step here")
+		}
 	}
 	s.drained()
 }

@@ -61,6 +61,9 @@ func (l *Life) jobIsNamed(name string) {
 // jobOver ends the job that runs, if one does: what is told of it, and its record.
 // If nothing here has told its result, GitHub is asked.
 func (l *Life) jobOver(result, reason string) {
+	if job := l.measurer.job; job != nil && reason == "" {
+		l.noteSteps(result, job.began)
+	}
 	l.jobEnds(result, reason)
 	l.view.jobCompleted()
 }

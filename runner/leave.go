@@ -6,13 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/virtuoso902/org-runner/internal/records"
 )
 
 const (
@@ -55,13 +49,18 @@ func (l *Life) leave(reason error) error {
 		reason = stopCause{signal}
 	}
 	if left != nil {
-		left = fmt.Errorf("%w: runner %q may still be registered: %w: the next start in this container removes it, or remove it in the settings under Actions, Runners", ErrUnclean, l.name, left)
-		if reason == nil {
-			return left
-		}
-		return fmt.Errorf("%w (%w)", left, reason)
+		return unclean(l.name, left, reason)
 	}
 	return reason
+}
+
+// unclean is the end of a life that leaves a runner at GitHub.
+func unclean(name string, left, reason error) error {
+	left = fmt.Errorf("%w: runner %q may still be registered: %w: the next start in this container removes it, or remove it in the settings under Actions, Runners", ErrUnclean, name, left)
+	if reason == nil {
+		return left
+	}
+	return fmt.Errorf("%w (%w)", left, reason)
 }
 
 // mayBeRegistered tells whether GitHub may have a runner of ours. A listener
@@ -71,7 +70,7 @@ func (l *Life) mayBeRegistered() bool { return l.record.Name != "" || l.id != 0 
 // forget is called when GitHub is known to have no runner of ours any more.
 func (l *Life) forget() {
 	l.identify(l.name, 0)
-	l.record.setName("")
+	l.record.setRunner("", 0)
 }
 
 func (l *Life) deregister(ctx context.Context) error {
@@ -110,17 +109,20 @@ func (l *Life) deleteByID(ctx context.Context, id int64) error {
 
 // deleteByName looks for a runner that was being made when something went
 // wrong. The request that makes it may still be on its way to GitHub when the
-// first look finds nothing, so there is a second one.
+// first look finds nothing, so there is a second one. No listener of ours has run
+// with it: one that is online is another container's.
 func (l *Life) deleteByName(ctx context.Context, name string) error {
 	for look := range 2 {
 		if look > 0 && sleep(ctx, busyPause) != nil {
 			return errOnItsWay
 		}
-		id, err := l.GitHub.FindRunner(ctx, name)
-		if err != nil {
+		id, state, err := l.GitHub.FindRunner(ctx, name)
+		switch {
+		case err != nil:
 			return err
-		}
-		if id != 0 {
+		case state == Online, state == Working:
+			return nil
+		case id != 0:
 			return l.deleteByID(ctx, id)
 		}
 	}
@@ -146,94 +148,6 @@ func (l *Life) deregisterWithoutAPI(ctx context.Context) error {
 	}
 	_, err := l.runConfig(context.WithoutCancel(ctx), timeout, l.Token, "remove")
 	return err
-}
-
-// repair takes off GitHub what a killed life has left there, before anything
-// new is registered. Normally there is nothing, and nothing is asked.
-func (l *Life) repair() error {
-	old := l.leftover()
-	if len(old) == 0 {
-		return l.wipe()
-	}
-	l.Log.Warn().Strs("runner", old).Msg("an earlier life in this container did not end cleanly: removing its runner first")
-	killLeftovers(l.Home)
-	if l.GitHub != nil {
-		ctx, cancel := context.WithTimeout(l.ctx, l.RegisterTimeout)
-		defer cancel()
-		for _, name := range old {
-			err := l.deleteByName(ctx, name)
-			switch {
-			case l.ctx.Err() != nil:
-				return context.Cause(l.ctx)
-			case errors.Is(err, errStillBusy) && name == l.name:
-				l.takeAnotherName()
-			case err != nil && !errors.Is(err, errStillBusy):
-				return err
-			}
-		}
-	}
-	l.forget()
-	return l.wipe()
-}
-
-// wipe makes room for a new registration.
-func (l *Life) wipe() error {
-	if err := wipeRegistration(l.Home); err != nil {
-		return fmt.Errorf("%w: %s cannot be cleaned of an earlier registration: %w: recreate the container", ErrConfiguration, l.Home, err)
-	}
-	return nil
-}
-
-// leftover returns the names of the runners that an earlier life in this folder may
-// have left at GitHub. Jobs can write to both places that tell them, so it is the
-// name that counts, never the id, and only one of this fleet's.
-func (l *Life) leftover() (names []string) {
-	var consider func(name string)
-	consider = func(name string) {
-		switch {
-		case !l.isOfFleet(name):
-			l.Log.Warn().Str("runner", records.Bounded(name)).Msg("what an earlier life left names a runner that is none of ours: it is left alone")
-			consider(l.name)
-		case !slices.Contains(names, name):
-			names = append(names, name)
-		}
-	}
-	if l.record.Name != "" {
-		consider(l.record.Name)
-	}
-	settings, err := readSettings(l.Home)
-	switch {
-	case err == nil && settings.Name != "":
-		consider(settings.Name)
-	case err == nil || !errors.Is(err, fs.ErrNotExist):
-		// Torn by the kill: the record has the name, and ours is the same unless
-		// it is random.
-		l.Log.Warn().Err(err).Msg("the registration that an earlier life left is damaged")
-		if l.record.Name == "" {
-			consider(l.name)
-		}
-	}
-	return names
-}
-
-// longestRunnerName is GitHub's bound, in characters.
-const longestRunnerName = 64
-
-// isOfFleet tells whether a life of this container may have had a name: its
-// hostname may have been another one, if its folder is on a volume.
-func (l *Life) isOfFleet(name string) bool {
-	base := l.Base[:min(len(l.Base), longestRunnerName-len("-0000"))]
-	return name == l.name || base != "" && strings.HasPrefix(name, base+"-")
-}
-
-// takeAnotherName is for a runner that GitHub keeps busy although nothing of it
-// lives: to replace it would break its job's last words, to wait might take
-// hours.
-func (l *Life) takeAnotherName() {
-	suffix := fmt.Sprintf("-%04x", rand.N(1<<16))
-	old, name := l.name, l.Name[:min(len(l.Name), longestRunnerName-len(suffix))]+suffix
-	l.Log.Warn().Str("old", old).Str("new", name).Msg("GitHub still calls the old runner busy: taking another name; GitHub removes the old one when it gives its job up")
-	l.identify(name, 0)
 }
 
 // cleanupContext goes on after a stop, for as long as the stop's plan allows, also

@@ -24,12 +24,12 @@ type GitHub interface {
 	// RegistrationToken returns a token with which config.sh can register a
 	// runner for the next hour.
 	RegistrationToken(ctx context.Context) (secret.String, error)
-	// JITConfig registers a runner and returns its configuration for run.sh. A
-	// runner that already has the name is replaced.
-	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (secret.String, error)
+	// JITConfig registers a runner and returns its configuration for run.sh;
+	// taken says that there is a runner of this name already.
+	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (config secret.String, taken bool, err error)
 	// FindRunner returns the id of the runner of exactly this name, 0 if there
-	// is none.
-	FindRunner(ctx context.Context, name string) (id int64, err error)
+	// is none, and how GitHub sees it.
+	FindRunner(ctx context.Context, name string) (id int64, state string, err error)
 	// RunnerState returns how GitHub sees a runner: Gone, Offline, Online or
 	// Working.
 	RunnerState(ctx context.Context, id int64) (state string, err error)
@@ -68,8 +68,10 @@ type Options struct {
 	URL             string // what config.sh registers with
 	Name            string
 	Base            string // Name without what keeps the runners of a fleet apart
+	Fixed           bool   // no other name may be taken
 	Group           string // "": do not name one (repositories have none)
 	Labels          []string
+	JITLabels       []string // the same for a JIT configuration, which adds none
 	NoDefaultLabels bool
 	DisableUpdate   bool
 	Ephemeral       bool
@@ -120,6 +122,7 @@ type Life struct {
 	record  *record
 	measurer
 	began time.Time
+	waits Trouble // with what this life waits by itself, beside GitHub's calls
 
 	ctx context.Context // ends with the first signal
 
@@ -130,17 +133,24 @@ type Life struct {
 	// under the lock of view, because the socket's answers read it too.
 	name string
 	id   int64
+	// replaces is set without access to the API: a runner of our name may be there
+	// that is our own.
+	replaces bool
+	// uncertain is set once a config.sh has failed that may have registered us.
+	uncertain bool
 
 	rootKill  *process      // the newest kill through sudo
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
 
-	used   bool // a job may have run in this container, or in a folder of it, before this life
-	around reset.Container
-	note   note       // what the next life is told of the runner's folder
-	kept   *reset.Set // the places, locked
-	jobRan bool       // a job has begun in this life
-	intact time.Time  // until when the runner's own files were as they should be
+	used         bool // a job may have run in this container, or in a folder of it, before this life
+	around       reset.Container
+	note         note       // what the next life is told of the runner's folder
+	kept         *reset.Set // the places, locked
+	jobRan       bool       // a job has begun in this life
+	broken       error      // no job can do its first step here
+	warnedOfRoot string     // what was said of a job that may have been root
+	intact       time.Time  // until when the runner's own files were as they should be
 
 	updateIsClean bool // no job has changed the runner before it began to update itself
 
@@ -189,11 +199,12 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 // or the record says that it may not be.
 func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
-		return err
+		return l.stopEarly(err)
 	}
 	if err := l.repair(); err != nil {
-		return err
+		return l.stopEarly(err)
 	}
+	l.keepOtherName()
 	for again := 0; ; again++ {
 		if err := l.pause(again); err != nil {
 			return l.leave(err)
@@ -219,7 +230,7 @@ func (l *Life) live() error {
 			if !errors.Is(err, errStillBusy) {
 				return err
 			}
-			l.takeAnotherName()
+			l.leaveBusy()
 			if err := l.wipe(); err != nil {
 				return l.leave(err)
 			}
@@ -241,6 +252,9 @@ func (l *Life) prepare() (release func(), err error) {
 		return nil, err
 	}
 	if l.account, err = accountFor(l.User); err != nil {
+		return nil, err
+	}
+	if err := l.checkHooks(); err != nil {
 		return nil, err
 	}
 	if err := checkHome(l.Home, l.account); err != nil {

@@ -172,7 +172,7 @@ func (s *scanner) report(text []byte) {
 // is none, and neither is the diagnostic log, whose last line only says that there
 // is an end.
 func isLastWord(text []byte, what sighting) bool {
-	if len(text) < 2 || what != nothing && what != noSuchGroup && what != deleted {
+	if len(bytes.TrimSpace(text)) == 0 || what != nothing && what != noSuchGroup && what != deleted {
 		return false
 	}
 	for _, prefix := range []string{"Exiting runner", "Restarting runner", "[RUNNER ", "[WORKER ", "Runner listener exit with "} {

@@ -28,6 +28,11 @@ type record struct {
 	// Name under which GitHub may have a runner of ours. Set before GitHub is
 	// asked to make one, removed when it is known to be gone.
 	Name string `json:"name,omitempty"`
+	// ID is that runner's, once it is known.
+	ID int64 `json:"id,omitempty"`
+	// Instead is the name that this container has taken because another one has
+	// its own.
+	Instead string `json:"instead,omitempty"`
 	// Failures counts the lives in a row that neither got a job nor ended well,
 	// this one included.
 	Failures int `json:"failures,omitempty"`
@@ -35,6 +40,8 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Stepless counts the jobs in a row that failed before their first step.
+	Stepless int `json:"stepless,omitempty"`
 
 	path string
 	lock *os.File
@@ -121,9 +128,9 @@ func (r *record) fail(why string) {
 	r.save()
 }
 
-func (r *record) setName(name string) {
-	if r.Name != name {
-		r.Name = name
+func (r *record) setRunner(name string, id int64) {
+	if r.Name != name || r.ID != id {
+		r.Name, r.ID = name, id
 		r.save()
 	}
 }
@@ -157,8 +164,8 @@ func (l *Life) waitOutFailures() error {
 	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
 		why := strings.ToValidUTF8(records.Bounded(cmp.Or(l.record.LastError, "it was killed")), "?")
 		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).Str("last", why).
-			Msg("earlier starts of this container failed: waiting before GitHub is asked again")
-		l.Trouble.Set(fmt.Sprintf("the last %d starts of this container failed: waiting %s before GitHub is asked again; the last one: %s", l.record.Failures, wait.Round(time.Second), why))
+			Msg("failed starts in a row: waiting before registering")
+		l.Trouble.Set(fmt.Sprintf("%d failed starts in a row: waiting %s before registering; the last one: %s", l.record.Failures, wait.Round(time.Second), why))
 		if err := sleep(l.ctx, wait); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func TestRecordSurvivesItsLife(t *testing.T) {
 	}
 	first.begin(time.Now())
 	first.begin(time.Now())
-	first.setName("fleet-1")
+	first.setRunner("fleet-1", 7)
 	if _, err := openRecord(dir, zerolog.Nop()); !errors.Is(err, ErrConfiguration) {
 		t.Errorf("a second life in the same folder: %v", err)
 	}
@@ -30,14 +30,14 @@ func TestRecordSurvivesItsLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if second.Failures != 2 || second.Name != "fleet-1" {
+	if second.Failures != 2 || second.Name != "fleet-1" || second.ID != 7 {
 		t.Errorf("read %+v", second)
 	}
 	second.succeed()
-	second.setName("")
+	second.setRunner("", 0)
 	second.close()
 	third, err := openRecord(dir, zerolog.Nop())
-	if err != nil || third.Failures != 0 || third.Name != "" {
+	if err != nil || third.Failures != 0 || third.Name != "" || third.ID != 0 {
 		t.Errorf("read %+v, %v", third, err)
 	}
 	third.close()

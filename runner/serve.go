@@ -97,7 +97,11 @@ func (l *Life) serve(registered Settings) (ending, error) {
 	s.child.finishOutput()
 	s.takeLines()
 	s.follow(s.work.over())
-	return s.verdict()
+	end, err := s.verdict()
+	if err == nil && !end.stopped {
+		err = s.broken
+	}
+	return end, err
 }
 
 func newSession(l *Life, id int64) *session {

@@ -119,9 +119,9 @@ type Request struct {
 type Reply struct {
 	Status *Status `json:"status,omitempty"`
 
-	Allow   bool   `json:"allow,omitempty"`   // the job may run
-	Message string `json:"message,omitempty"` // for the job's log
-	Next    string `json:"next,omitempty"`    // the operator's own hook, to be run after ours
+	Allow   bool     `json:"allow,omitempty"`   // the job may run
+	Message string   `json:"message,omitempty"` // for the job's log
+	Next    []string `json:"next,omitempty"`    // the operator's own hook as a command line, to be run after ours
 }
 
 // askTimeout bounds a question and its answer: both ends are on this machine.

@@ -112,21 +112,3 @@ func (q *lineQueue) lastWords() string {
 	}
 	return "it said nothing"
 }
-
-// lastLine keeps the beginning of the newest line that is not empty.
-type lastLine struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (l *lastLine) set(text []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text[:0], text[:min(len(text), 300)]...)
-}
-
-func (l *lastLine) get() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(l.text), "?"))
-}

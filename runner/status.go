@@ -3,13 +3,13 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +47,13 @@ func (v *view) jobStarted(name string) {
 		close(v.runs)
 	}
 	v.job, v.described = &Job{Name: name, Since: time.Now()}, false
+}
+
+// hookAsked tells whether the worker of the job that runs has come to the hook.
+func (v *view) hookAsked() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.described
 }
 
 func (v *view) jobNamed(name string) {
@@ -144,11 +151,14 @@ func (l *Life) status(now time.Time) Status {
 		State: state, Since: since, Reason: reason, Began: l.began,
 		Name: name, ID: id, URL: l.URL, Group: l.Group, Labels: l.Labels, Ephemeral: l.Ephemeral, Version: version, Job: job,
 	}
-	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.Trouble.String())
+	s.Healthy, s.Health = health(state, now.Sub(since), lostFrom, now, l.waitsFor())
 	s.Starting = !s.Healthy && state != Idle && now.Sub(since) <= startPatience
-	s.Waiting = !s.Healthy && state != Idle && l.Trouble.String() != ""
+	s.Waiting = !s.Healthy && state != Idle && l.waitsFor() != ""
 	return s
 }
+
+// waitsFor is what a life that is not listening waits for, "" if for nothing.
+func (l *Life) waitsFor() string { return cmp.Or(l.waits.String(), l.Trouble.String()) }
 
 // health judges a state by how long it has lasted, and names what it waits for.
 func health(state State, lasted time.Duration, lostFrom, now time.Time, trouble string) (bool, string) {
@@ -250,8 +260,6 @@ const (
 	hookPatience = 2 * time.Second
 )
 
-const hookVariable = "ACTIONS_RUNNER_HOOK_JOB_STARTED"
-
 // jobMayStart answers the hook that runs before a job's first step.
 func (l *Life) jobMayStart(request Request) Reply {
 	select {
@@ -269,10 +277,12 @@ func (l *Life) jobMayStart(request Request) Reply {
 	}
 	l.Log.Info().Str("repository", records.Bounded(request.Repository)).Str("workflow", records.Bounded(request.Workflow)).Str("run", records.Bounded(request.RunID)).Msg("job started")
 	reply := Reply{Allow: true}
-	for _, variable := range l.Environ {
-		if path, ok := strings.CutPrefix(variable, hookVariable+"="); ok {
-			reply.Next = path
+	if path := lookUp(l.Environ, hookVariable); path != "" {
+		next, err := hookCommand(path, l.Home)
+		if err != nil { // it was good at the start: an earlier job has removed node
+			return Reply{Message: fmt.Sprintf("org-runner: this job does not run: %s is %s, %v", hookVariable, path, err)}
 		}
+		reply.Next = next
 	}
 	return reply
 }

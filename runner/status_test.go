@@ -88,6 +88,7 @@ func (s *session) hears(lines ...line) {
 func TestNewListenerBeginsAnew(t *testing.T) {
 	s, kept := watched(t)
 	s.hears(line{jobStarted, "build"}, line{connectionLost, "no route to host"})
+	s.follow(s.work.seen(identity{1 << 30, 1}, time.Now()))
 	s.view.lostFrom = time.Now().Add(-time.Hour)
 	s.hears(line{what: restarting}, line{what: listening})
 	if status := s.status(time.Now()); !status.Healthy || status.Job != nil || status.State != Idle {

@@ -26,7 +26,7 @@ func findWorker(home string, listener int) identity {
 		if stat.parent != parent {
 			continue
 		}
-		if args := commandLine(pid); isWorker(args) && (listener != 0 || args[0] == filepath.Join(home, "bin", "Runner.Worker")) {
+		if args := commandLine(pid); isWorker(args) && (listener != 0 || strings.HasPrefix(args[0], filepath.Join(home, "bin"))) {
 			return identity{pid, stat.started}
 		}
 	}
@@ -43,13 +43,13 @@ type official struct{ script, listener, worker identity }
 
 // strays returns what runs below this process and is none of the runner's own: what
 // is below the worker, and what has left its tree and so has come to us. Nearest
-// first, so that no shell sees its child's end. What is not younger than run.sh is
+// first, so that no shell sees its child's end. What is older than run.sh is
 // no job's: who started us may have given us a child. What `docker exec` or a health
 // check starts has its parent outside of the container.
 func (o official) strays(all map[int]stat, us int) []int {
 	children := make(map[int][]int)
 	for pid, stat := range all {
-		if stat.started > o.script.started || pid == o.script.pid {
+		if stat.started >= o.script.started {
 			children[stat.parent] = append(children[stat.parent], pid)
 		}
 	}

@@ -120,12 +120,12 @@ func killTree(deadline time.Time) []int {
 	}
 }
 
-// killAll ends all that a job may have left here, before something is done that
+// killEverything ends all that a job may have left here, before something is done that
 // no job may see. As PID 1 that is every process but this one: one that came by
 // docker exec has no parent here, and a job can have made it its own. The kernel
 // says that none is left, whatever /proc shows. Elsewhere it is killTree. The
 // error names what is still there at the deadline.
-func killAll(deadline time.Time) error {
+func killEverything(deadline time.Time) error {
 	if os.Getpid() != 1 {
 		if rest := killTree(deadline); len(rest) > 0 || !childless() {
 			return stillThere(rest)

@@ -78,7 +78,8 @@ func (l *Life) changedByJob() string {
 	if !l.jobRan {
 		return ""
 	}
-	if err := killAll(time.Now().Add(time.Second)); err != nil {
+	l.endTree() // root's processes too, through sudo
+	if err := killEverything(time.Now().Add(time.Second)); err != nil {
 		return err.Error()
 	}
 	return changedPart(l.Home, l.intact, environmentFiles...)

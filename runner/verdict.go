@@ -55,7 +55,7 @@ func (s *session) verdict() (ending, error) {
 	case s.terminated:
 		return end, fmt.Errorf("%w: its listener ended with a fatal error: %s", ErrRunner, s.lines.lastWords())
 	case s.code != "":
-		return end, fmt.Errorf("%w: its listener ended with code %s%s", ErrRunner, s.code, explainCode(s.code))
+		return end, fmt.Errorf("%w: its listener ended with code %s%s", ErrRunner, s.code, s.explainCode())
 	case s.Ephemeral && s.started:
 		// Never another registration: what config.sh is now is the job's doing.
 		return end, fmt.Errorf("%w: it ended (%s) and did not say how its job did: see the job at GitHub", ErrRunner, describe(status))
@@ -86,9 +86,12 @@ func (s *session) endedWell() bool {
 	return s.child.status.Exited() && s.child.status.ExitStatus() == 0 && s.code == "" && !s.terminated && !s.conflict
 }
 
-func explainCode(code string) string {
-	if code == "137" {
+func (s *session) explainCode() string {
+	if s.code == "137" {
 		return " (killed: if nobody did it by hand, the container's memory limit did; give it more)"
+	}
+	if cause := s.lines.last.died(); cause != "" {
+		return ": " + cause + remedyOf(cause)
 	}
 	return ""
 }

@@ -138,6 +138,7 @@ func (s *session) looked(seen look) {
 		s.after(min(s.every, lookAgain))
 		return
 	}
+	s.removed = s.removed || seen.state == Gone
 	if s.work.running() {
 		s.hung = true
 		s.ghost = "the job is over at GitHub (" + seen.state + "), the listener hangs"

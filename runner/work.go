@@ -1,3 +1,5 @@
+//go:build linux
+
 package runner
 
 import (
@@ -165,8 +167,11 @@ func (w work) confirmed(now time.Time) work {
 
 // over ends what there is: the listener has ended and its worker too.
 func (w work) over() (work, []turn) {
-	if w.stage == noJob {
+	switch w.stage {
+	case noJob:
 		return w, nil
+	case announced:
+		return work{}, []turn{{what: withdrawn}}
 	}
 	return work{}, []turn{{ends, w.told}}
 }

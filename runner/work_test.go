@@ -1,3 +1,5 @@
+//go:build linux
+
 package runner
 
 import (
@@ -58,6 +60,7 @@ func TestWorkBelievesTheWorker(t *testing.T) {
 		"announced, and no worker":         {append([]step{line("a")}, repeat(worker(0), 200)...), "begins withdrawn"},
 		"renewals that fail for 20 s":      {append(append([]step{line("a")}, repeat(worker(0), 100)...), worker(1)), "begins"},
 		"a listener that ended":            {[]step{line("a"), worker(1), worker(0), exit}, "begins ends="},
+		"announced, and the listener ends": {[]step{line("a"), exit}, "begins withdrawn"},
 		"the same end twice":               {[]step{line("a"), worker(1), worker(0), job("a" + ok), job("a" + ok), exit}, "begins ends=Succeeded"},
 
 		"a second line in the name":        {[]step{line("a"), worker(1), worker(0), job("two lines" + ok), exit}, "begins ends="},

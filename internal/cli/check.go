@@ -58,6 +58,7 @@ const (
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
 	onReset        = "reset"
+	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
 	onDocker       = "docker"
@@ -65,9 +66,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onReset, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onReset, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.
@@ -229,9 +230,10 @@ func checkAll(ctx context.Context, call Invocation) []finding {
 	}
 	findings = append(findings, call.otherwise...)
 	findings = append(findings, checkLabels(c))
+	findings = append(findings, checkSudo(c)...)
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(context.Context) []finding { return checkHere(c) },
+		func(context.Context) []finding { return checkHere(c, call.Environ) },
 	}
 	// What was tried again stands in the finding; it needs no line for each time.
 	r, err := connect(call, c, func(o *register.Options) { o.Log = zerolog.Nop() })

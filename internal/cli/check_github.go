@@ -143,19 +143,19 @@ func (r remote) checkName(ctx context.Context) []finding {
 	if r.config.Credentials.Kind == config.JITConfig {
 		return []finding{skip(onName, "not checked: RUNNER_JITCONFIG decides it")}
 	}
-	id, err := r.github.FindRunner(ctx, r.config.Name)
+	id, state, err := r.github.FindRunner(ctx, r.config.Name)
 	if err != nil {
 		return []finding{refused(onName, err)}
 	}
 	if id == 0 {
 		return []finding{ok(onName, "%s is free", r.config.Name)}
 	}
-	state, err := r.github.RunnerState(ctx, id)
-	if err != nil {
-		return []finding{refused(onName, err)}
-	}
 	if state == "online" || state == "busy" {
-		return []finding{warn(onName, fmt.Sprintf("a runner %s is %s now: unless it is this container's, a start here replaces it", r.config.Name, state), "set another RUNNER_NAME, or RUNNER_NAME_SUFFIX=random")}
+		otherwise := "takes another name"
+		if r.config.NameFixed {
+			otherwise = "ends with exit code 78"
+		}
+		return []finding{warn(onName, fmt.Sprintf("a runner %s is %s now: unless it is this container's, a start here %s", r.config.Name, state, otherwise), "set another RUNNER_NAME, or RUNNER_NAME_SUFFIX=random")}
 	}
 	return []finding{ok(onName, "%s is registered and offline: a start here takes its place", r.config.Name)}
 }
@@ -163,7 +163,7 @@ func (r remote) checkName(ctx context.Context) []finding {
 // checkVersion compares the runner's version with the newest and with the dates
 // on which GitHub refuses it.
 func (r remote) checkVersion(ctx context.Context) []finding {
-	version := runnerVersion(ctx, r.config.Home, r.environ)
+	version := runnerVersion(ctx, r.config.Home, r.config.Environ)
 	if version == "" {
 		version = r.build.Runner
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/register"
+	"github.com/virtuoso902/org-runner/runner"
 )
 
 // checkNetwork reaches for what the runner needs, and looks at GitHub's clock in
@@ -93,7 +94,11 @@ func unreached(host string, err error) finding {
 	f := fail(onNetwork, host+" cannot be reached: "+err.Error(), "check this container's network and DNS, its firewall, and HTTPS_PROXY and NO_PROXY")
 	f.code = exitUnreachable
 	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	var proxy *register.Error
+	switch {
+	case errors.As(err, &proxy):
+		f.code, f.Detail, f.Remedy = exitCode(err), host+" cannot be reached: "+proxy.Message, proxy.Remedy
+	case errors.As(err, &certificate):
 		f.code = exitConfiguration
 		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
 	}
@@ -128,8 +133,8 @@ func judgeClock(ahead time.Duration, app bool) finding {
 var parts = []string{"config.sh", "run.sh", "env.sh", "run-helper.sh.template", "bin/Runner.Listener"}
 
 // runnerVersion asks the official runner in a folder for its version; "" if there
-// is none. It gets no credentials, and it is not asked as root: jobs can have
-// changed it.
+// is none. environ has no credentials in it, and it is not asked as root: jobs can
+// have changed it.
 func runnerVersion(ctx context.Context, home string, environ []string) string {
 	if os.Getuid() == 0 {
 		return ""
@@ -137,12 +142,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	command := exec.CommandContext(ctx, filepath.Join(home, "bin", "Runner.Listener"), "--version")
-	command.Env = []string{}
-	for _, variable := range environ {
-		if name, _, _ := strings.Cut(variable, "="); !config.IsOurs(name) {
-			command.Env = append(command.Env, variable)
-		}
-	}
+	command.Env = append([]string{}, environ...) // nil would be our own
 	command.WaitDelay = time.Second
 	out, err := command.Output()
 	version := strings.TrimSpace(string(out))
@@ -153,7 +153,7 @@ func runnerVersion(ctx context.Context, home string, environ []string) string {
 }
 
 // checkHere looks at this container.
-func checkHere(c config.Config) []finding {
+func checkHere(c config.Config, environ []string) []finding {
 	var missing []string
 	for _, part := range parts {
 		if _, err := os.Stat(filepath.Join(c.Home, part)); err != nil {
@@ -167,6 +167,7 @@ func checkHere(c config.Config) []finding {
 	}
 	work := existing(workFolder(c))
 	findings := append([]finding{folder, checkFolders(c)}, checkReset(c)...)
+	findings = append(findings, checkHooks(environ, c))
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
@@ -202,6 +203,18 @@ func existing(path string) string {
 		}
 		path = filepath.Dir(path)
 	}
+}
+
+// checkHooks looks at the operator's own hooks.
+func checkHooks(environ []string, c config.Config) finding {
+	doubt, err := runner.CheckHooks(environ, c.Home, len(c.AllowedRepositories.Rules()) > 0)
+	switch {
+	case err != nil:
+		return fail(onHooks, strings.TrimPrefix(err.Error(), runner.ErrConfiguration.Error()+": "), "")
+	case doubt != "":
+		return warn(onHooks, doubt, "")
+	}
+	return ok(onHooks, "those that are named can run")
 }
 
 // checkRecords looks where job records are to be kept. A folder of the container

@@ -88,6 +88,7 @@ func dispatch(call Invocation) error {
 	}
 	// Before they are judged: what is wrong with them is printed too.
 	call.know(config.Secrets(call.Environ))
+	call.adopt()
 	name := "run"
 	if len(call.Args) > 0 {
 		name, call.Args = call.Args[0], call.Args[1:]
@@ -100,6 +101,9 @@ func dispatch(call Invocation) error {
 	}
 	for _, c := range commands() {
 		if c.name == name {
+			if name != "run" {
+				releaseStops()
+			}
 			return c.run(call)
 		}
 	}
@@ -124,9 +128,9 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, runner.ErrDeprecated):
 		return exitDeprecated
-	case errors.Is(err, register.ErrCredentials):
+	case errors.Is(err, register.ErrCredentials), errors.Is(err, runner.ErrCredentials):
 		return exitCredentials
-	case errors.Is(err, register.ErrUnreachable):
+	case errors.Is(err, register.ErrUnreachable), errors.Is(err, runner.ErrUnreachable):
 		return exitUnreachable
 	case errors.Is(err, runner.ErrRunner), errors.Is(err, runner.ErrUnclean), errors.Is(err, errNoRunner):
 		return exitRunnerFailed

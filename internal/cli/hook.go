@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/virtuoso902/org-runner/internal/config"
 	"github.com/virtuoso902/org-runner/internal/records"
@@ -23,43 +27,72 @@ func hook(call Invocation) error {
 	reply, err := runner.Ask(job.Socket, runner.Request{
 		Ask: "job-started", Repository: job.Repository, Workflow: records.Bounded(job.Workflow), RunID: job.RunID, RunURL: job.RunURL, Attempt: job.Attempt, Actor: job.Actor,
 	})
-	if err != nil {
-		return fmt.Errorf("this job does not run: whether it may is for its runner to say, and %w: %w: tell who runs this runner", errNoRunner, err)
-	}
-	if reply.Message != "" {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("this job does not run: whether it may is for its runner to say, and %w: %w: tell who runs this runner", errNoRunner, err)
+		return silent{err, refuse(call, "org-runner: "+err.Error(), exitCode(err))}
+	case !reply.Allow:
+		return silent{errors.New("refused"), refuse(call, reply.Message, 1)}
+	case reply.Message != "":
 		fmt.Fprintln(call.Stdout, reply.Message)
-	}
-	if !reply.Allow {
-		return silent{fmt.Errorf("refused"), 1}
 	}
 	return runNext(call, reply.Next)
 }
 
-// runNext runs the operator's own hook as the official runner would have
-// (actions/runner, ScriptHandlerHelpers.cs), and ends with its exit code.
-func runNext(call Invocation, path string) error {
-	if path == "" {
+// interruptPatience is how long a refused job's worker may take to interrupt this
+// hook: it does so at once.
+const interruptPatience = 10 * time.Second
+
+// refuse ends a job before any of its steps, and returns the hook's exit code: code,
+// if the parent is no worker.
+//
+// A hook that fails is not enough: steps with if: always() run after it, and the
+// job-completed hook. SIGTERM is the runner's shutdown for the official worker
+// (seen with 2.336.0): it evaluates no condition any more, interrupts the hook,
+// skips every step, and reports the job as failed with its whole log. The listener
+// goes on as after any job.
+func refuse(call Invocation, reason string, code int) int {
+	fmt.Fprintln(call.Stdout, reason)
+	fmt.Fprintln(call.Stdout, "::error title=org-runner refused this job::"+strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(reason))
+	worker := os.Getppid()
+	if !isWorker(worker) {
+		fmt.Fprintln(call.Stdout, "org-runner: this hook was not started by the runner's worker: steps with if: always() or failure() may still run")
+		return code
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT)
+	if err := syscall.Kill(worker, syscall.SIGTERM); err != nil {
+		fmt.Fprintf(call.Stdout, "org-runner: the runner's worker cannot be stopped: %v: steps with if: always() or failure() may still run\n", err)
+		return code
+	}
+	select {
+	case <-interrupted:
+	case <-time.After(interruptPatience):
+	}
+	return 1
+}
+
+// isWorker tells whether a process is the official runner's worker. After an update
+// of itself its folder is bin.VERSION.
+func isWorker(pid int) bool {
+	line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	program, _, _ := strings.Cut(string(line), "\x00")
+	folder, _, _ := strings.Cut(filepath.Base(filepath.Dir(program)), ".")
+	return filepath.Base(program) == "Runner.Worker" && folder == "bin"
+}
+
+// runNext becomes the operator's own hook: so the worker's signals reach it, and its
+// exit code the worker.
+func runNext(call Invocation, command []string) error {
+	if len(command) == 0 {
 		return nil
 	}
-	var command *exec.Cmd
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".sh":
-		command = exec.Command("bash", "-e", path)
-	case ".ps1":
-		command = exec.Command("pwsh", "-command", ". '"+path+"'")
-	case ".js":
-		command = exec.Command("node", path)
-	default:
-		return fmt.Errorf("ACTIONS_RUNNER_HOOK_JOB_STARTED is %s: a hook's name ends in .sh, .ps1 or .js", path)
+	program, err := exec.LookPath(command[0])
+	if err == nil {
+		err = syscall.Exec(program, command, call.Environ)
 	}
-	command.Env, command.Stdin, command.Stdout, command.Stderr = call.Environ, call.Stdin, unmasked(call.Stdout), unmasked(call.Stderr)
-	if err := command.Run(); err != nil {
-		if code := command.ProcessState; code != nil && code.ExitCode() > 0 {
-			return silent{err, code.ExitCode()}
-		}
-		return fmt.Errorf("the hook %s: %w", path, err)
-	}
-	return nil
+	fmt.Fprintf(call.Stdout, "org-runner: the hook %s cannot be started: %v\n", command[len(command)-1], err)
+	return silent{err, 127}
 }
 
 // libFile returns the path of a file that the image installs beside bin, as

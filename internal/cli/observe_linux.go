@@ -254,6 +254,9 @@ func observed(c config.Config, client *register.Client, o *observer, options *ru
 	if c.Records != "" && client != nil {
 		options.Queued = queued(client)
 	}
+	if options.Record != nil && client != nil {
+		options.Concluded = client.JobConclusion
+	}
 	if o != nil {
 		options.Viewer = &o.life
 	}

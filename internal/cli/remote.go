@@ -13,9 +13,7 @@ import (
 type remote struct {
 	config config.Config
 	github *register.Client
-
-	build   Build
-	environ []string
+	build  Build
 }
 
 // newRemote reads the configuration for a command that needs the API. Waits for
@@ -36,5 +34,5 @@ func connect(call Invocation, c config.Config, with ...func(*register.Options)) 
 	}
 	log := zerolog.New(zerolog.ConsoleWriter{Out: call.Stderr, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).Level(zerolog.WarnLevel)
 	client, err := newClient(call.Build, c, call.masker, log, with...)
-	return remote{c, client, call.Build, call.Environ}, err
+	return remote{c, client, call.Build}, err
 }

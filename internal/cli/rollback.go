@@ -112,7 +112,8 @@ func (c *changeover) validate(what string, file *dotenv.File) error {
 	_, err := config.Parse(file.Environ(), machine)
 	var problems config.Problems
 	if errors.As(err, &problems) {
-		// Secret files are the container's: whether they are there shows in it.
+		// Secret files and authorities are the container's: whether they are there
+		// shows in it.
 		problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return strings.HasSuffix(p.Variable, "_FILE") })
 		if err = problems; len(problems) == 0 {
 			err = nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/rs/zerolog"
@@ -22,10 +23,10 @@ func runLife(call Invocation) error {
 	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
 		return err
 	}
-	// From the first moment: a signal that comes while the configuration is read
-	// must find somebody who answers it.
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	signals := stops
+	if signals == nil {
+		signals = catchStops()
+	}
 	defer signal.Stop(signals)
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
@@ -35,8 +36,10 @@ func runLife(call Invocation) error {
 		return err
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
-	for _, name := range config.Names() {
-		_ = os.Unsetenv(name)
+	os.Clearenv()
+	for _, variable := range c.Environ {
+		name, value, _ := strings.Cut(variable, "=")
+		_ = os.Setenv(name, value)
 	}
 	log := logger(call.Stderr, c)
 	for _, warning := range c.Warnings {
@@ -54,7 +57,7 @@ func runLife(call Invocation) error {
 func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner.Options, end func(), _ error) {
 	options := runner.Options{
 		Home: c.Home, WorkDir: c.WorkDir, User: c.User,
-		Name: c.Name, Base: c.NameBase, Group: c.Group, Labels: c.Labels, NoDefaultLabels: c.NoDefaultLabels,
+		Name: c.Name, Base: c.NameBase, Fixed: c.NameFixed, Group: c.Group, Labels: c.Labels, JITLabels: c.JITLabels, NoDefaultLabels: c.NoDefaultLabels,
 		DisableUpdate: c.DisableAutoUpdate, Ephemeral: c.Ephemeral || c.Registration == config.JIT,
 		JIT:             c.Registration == config.JIT,
 		RegisterTimeout: c.RegisterTimeout, StopGrace: c.StopGrace, Watchdog: c.Watchdog,
@@ -62,7 +65,7 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		StateDir: stateDir(c.Home, log), Mask: call.masker.Mask,
 		Hook:    libFile("job-started.sh"),
 		NoteKey: noteKey(c),
-		Environ: call.Environ, Ours: config.IsOurs,
+		Environ: c.Environ, Ours: config.IsOurs,
 		Stdout: call.Stdout, Stderr: call.Stderr,
 		Log: log,
 	}

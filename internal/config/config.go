@@ -73,8 +73,10 @@ type Config struct {
 
 	Name              string // with its suffix, at most 64 characters
 	NameBase          string // without: the fleet's prefix
+	NameFixed         bool   // RUNNER_NAME_SUFFIX is none: no other name may be taken
 	Group             string
 	Labels            []string
+	JITLabels         []string // the same, where the runner adds none itself
 	NoDefaultLabels   bool
 	DisableAutoUpdate bool
 	Ephemeral         bool
@@ -91,6 +93,7 @@ type Config struct {
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
 
+	Environ  []string        // what programs that are started may have of the environment
 	Warnings []string        // what is allowed, and probably not meant
 	Secrets  []secret.String // all that must not be printed, those read from files included
 }
@@ -113,7 +116,7 @@ func ThisMachine() Machine {
 		Hostname: hostname,
 		Arch:     runtime.GOARCH,
 		UID:      os.Getuid(),
-		ReadFile: readSecretFile,
+		ReadFile: readFile,
 		Sudo:     maySudo,
 		Random: func() string {
 			b := make([]byte, 4)
@@ -136,9 +139,11 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.target()
 	p.addresses()
 	p.proxies()
+	p.authorities()
 	p.runner()
 	p.life()
 	p.withoutEffect()
+	p.children(environ)
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()
 	}

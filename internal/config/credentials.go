@@ -28,7 +28,7 @@ func (p *parser) credentials() {
 	r, c := &p.raw, &p.config.Credentials
 	p.config.MonitorToken = secret.New(r.MonitorToken)
 	if p.machine.Monitor && r.MonitorToken != "" {
-		if c.Kind = Token; p.isOneWord("MONITOR_GITHUB_TOKEN", r.MonitorToken) {
+		if c.Kind = Token; p.wellFormed(Token, "MONITOR_GITHUB_TOKEN", r.MonitorToken) {
 			c.Token = p.config.MonitorToken
 		}
 		return
@@ -60,14 +60,11 @@ func (p *parser) credentials() {
 	case JITConfig:
 		text, from = p.given("RUNNER_JITCONFIG", r.JITConfig, r.JITConfigFile)
 	}
-	if text == "" || !p.isOneWord(from, text) {
+	if text == "" || !p.wellFormed(c.Kind, from, text) {
 		return
 	}
-	switch {
-	case c.Kind == RegistrationToken && hasCredential().MatchString(text):
-		p.problem(from, "is a token for GitHub's API, not a registration token", "set GITHUB_TOKEN to it instead: org-runner gets registration tokens with it")
-	case c.Kind == JITConfig && !isJITConfig(text):
-		p.problem(from, "is not a JIT configuration", "take encoded_jit_config as GitHub's generate-jitconfig returned it, whole")
+	if c.Kind == JITConfig && !isJITConfig(text) {
+		p.malformed(from, "is not a JIT configuration", "take encoded_jit_config as GitHub's generate-jitconfig returned it, whole")
 	}
 	c.Token = secret.New(text)
 }
@@ -82,23 +79,42 @@ func (p *parser) firstSet(variables []string) string {
 	return ""
 }
 
-// isOneWord finds what copying and env files do to a credential. It shows none
-// of it.
-func (p *parser) isOneWord(variable, text string) bool {
-	_, quoted := unquote(text)
+// wellFormed finds what copying, env files and mistaking one credential for
+// another do. It shows none of it.
+func (p *parser) wellFormed(kind CredentialsKind, variable, text string) bool {
+	if kind == Token && isUsualToken(text) {
+		return true
+	}
+	cause, remedy := wrongForm(kind, text)
 	switch {
-	case quoted:
-		p.problem(variable, "has quotes around its value", quotesRemedy)
-	case strings.Contains(text, "-----BEGIN"):
-		p.problem(variable, "is a key, which belongs to a GitHub App", "set GITHUB_APP_PRIVATE_KEY to it, and GITHUB_APP_ID to the App's id")
+	case cause != "":
+		p.malformed(variable, cause, remedy)
 	case strings.ContainsAny(text, " \t\r\n"):
-		p.problem(variable, "has white space inside of its value", "copy the value again, without line breaks")
+		p.malformed(variable, "has white space inside of its value", "copy the value again, without line breaks")
 	case strings.ContainsFunc(text, func(r rune) bool { return r < 0x21 || r > 0x7e }):
-		p.problem(variable, "has characters that no credential has", "copy the value again as plain text")
+		p.malformed(variable, "has characters that no credential has", "copy the value again as plain text")
 	default:
 		return true
 	}
 	return false
+}
+
+// isUsualToken spares nearly all the look for what they are not: a prefix of
+// GitHub's, and behind it letters and digits that are no row of x.
+func isUsualToken(text string) bool {
+	prefix, rest, ok := strings.Cut(text, "_")
+	return ok && (len(prefix) == 3 && strings.HasPrefix(prefix, "gh") || prefix == "github" && strings.HasPrefix(rest, "pat_")) &&
+		!strings.ContainsFunc(rest, func(r rune) bool { return !isWord(r) && r != '.' }) && strings.Trim(strings.ToLower(rest), "x.") != ""
+}
+
+// malformed is a problem with a credential's text, in a variable or in the file
+// that it names.
+func (p *parser) malformed(variable, cause, remedy string) {
+	name, inFile := strings.CutSuffix(variable, "_FILE")
+	if inFile {
+		cause = "names a file whose text " + cause
+	}
+	p.problem(variable, cause, strings.ReplaceAll(remedy, "NAME", name))
 }
 
 // isJITConfig tells whether text is base64 of a JSON object of files, each in
@@ -148,33 +164,58 @@ func (p *parser) app() {
 	// On the one line of an env file the quotes are often taken along.
 	text, _ = unquote(text)
 	text = strings.ReplaceAll(text, `\n`, "\n")
-	if reason := checkKey(text); reason != "" {
-		p.problem(from, reason, "generate a private key in the App's settings and use the downloaded .pem file whole; in an env file write each line end as \\n, all on one line")
+	if cause, remedy := checkKey(text); cause != "" {
+		p.malformed(from, cause, remedy)
 	}
 	c.AppKey = secret.New(text)
 }
 
-// checkKey says what is wrong with a key, without any of it.
-func checkKey(text string) string {
+const wholeKey = "generate a private key in the App's settings and use the downloaded .pem file whole; in an env file write each line end as \\n, all on one line"
+
+// checkKey says what is wrong with a key, without any of it, and what to do.
+func checkKey(text string) (cause, remedy string) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
-		return "is no PEM: it has no lines -----BEGIN … and -----END …, or its line ends are lost"
-	}
-	switch block.Type {
-	case "RSA PRIVATE KEY":
-		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			return "is a damaged or encrypted RSA key"
+		if cause, remedy = wrongKey(text); cause != "" {
+			return cause, remedy
 		}
-	case "PRIVATE KEY":
+		return "is no PEM: it has no lines -----BEGIN … and -----END …, or its line ends are lost", wholeKey
+	}
+	encrypted := block.Headers["Proc-Type"] != "" || block.Type == "ENCRYPTED PRIVATE KEY"
+	switch {
+	case encrypted:
+		return "is encrypted with a passphrase", "take it off (openssl rsa -in KEY.pem -out PLAIN.pem), or use the .pem file as GitHub gave it"
+	case block.Type == "RSA PRIVATE KEY":
+		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
+			return "is a damaged RSA key", wholeKey
+		}
+	case block.Type == "PRIVATE KEY":
 		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
-			return "is a damaged key"
+			return "is a damaged key", wholeKey
 		}
 		if _, ok := key.(*rsa.PrivateKey); !ok {
-			return "is not an RSA key"
+			return "is not an RSA key", wholeKey
 		}
+	case strings.HasSuffix(block.Type, "PUBLIC KEY"):
+		return "is a public key, not the private one", wholeKey
+	case strings.Contains(block.Type, "CERTIFICATE"):
+		return "is a certificate, not a private key", wholeKey
 	default:
-		return "is not an RSA private key"
+		return "is not an RSA private key", wholeKey
 	}
-	return ""
+	return "", ""
+}
+
+// wrongKey knows what was given instead of a key in PEM.
+func wrongKey(text string) (cause, remedy string) {
+	switch {
+	case isOldToken(text):
+		return "is the App's client secret, not its private key", wholeKey
+	case strings.HasPrefix(text, "SHA256:"):
+		return "is the fingerprint of the App's key, not the key", wholeKey
+	case strings.Contains(text, "-----BEGIN"):
+		return "", ""
+	}
+	return wrongForm(App, text)
 }

@@ -100,6 +100,35 @@ func TestManualAndReadmeNameEveryVariable(t *testing.T) {
 	}
 }
 
+// What is handed on is so in docker-compose.yml, and is named wherever people look
+// for it. Without a value it stays unset where it is: an image may have one.
+func TestDocumentsNameWhatIsHandedOn(t *testing.T) {
+	compose, override, readme, example := read(t, "docker-compose.yml"), read(t, "docker-compose.override.yml"), read(t, "README.md"), read(t, ".env.example")
+	for _, v := range config.Passed() {
+		if config.IsOurs(v.Name) {
+			t.Errorf("%s is ours, and does not reach children", v.Name)
+		}
+		line := "\n      " + v.Name + ":\n"
+		if !strings.Contains(compose, line) {
+			t.Errorf("docker-compose.yml does not hand on %s", v.Name)
+		}
+		if strings.Contains(override, line) != config.IsNetwork(v.Name) {
+			t.Errorf("the monitor gets %s: %t", v.Name, strings.Contains(override, line))
+		}
+		if !strings.Contains(readme, "`"+v.Name+"`") {
+			t.Errorf("README.md does not name %s", v.Name)
+		}
+		if v.Name == strings.ToUpper(v.Name) && !strings.Contains(example, "\n# "+v.Name+"=") {
+			t.Errorf(".env.example does not name %s", v.Name)
+		}
+	}
+	for _, match := range regexp.MustCompile(`(?m)^      ([A-Za-z_]+):$`).FindAllStringSubmatch(compose, -1) {
+		if !config.IsPassed(match[1]) && match[1] != "resources" && match[1] != "options" {
+			t.Errorf("docker-compose.yml hands on %s, of which the parser does not know", match[1])
+		}
+	}
+}
+
 // docker-compose.override.yml starts nothing without its profile, listens on
 // loopback only, and passes variables that there are.
 func TestMonitoringIsOnDemand(t *testing.T) {

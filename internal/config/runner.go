@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 const (
-	longestName  = 64  // GitHub's bound, in characters
-	longestLabel = 256 // the official runner's, in characters (Validators.cs)
-	mostLabels   = 100 // GitHub's, for one runner
+	longestName = 64 // GitHub's bound, in characters
 
 	busyWatchdog = 30 * time.Second // below, a fleet of 40 runners uses up a token's requests
 )
@@ -82,6 +78,8 @@ func (p *parser) name() {
 		suffix = "-" + shorten(p.machine.Hostname, longestName-len(c.NameBase)-1)
 	case "random":
 		suffix = "-" + p.machine.Random()
+	case "none":
+		c.NameFixed = true
 	}
 	c.Name = c.NameBase + suffix
 	if over := len(c.Name) - longestName; over > 0 {
@@ -106,51 +104,6 @@ func shorten(hostname string, room int) string {
 	return strings.TrimRight(hostname[:room-stand-1], "-_.") + "-" + tag
 }
 
-// labels reads LABELS. The default is about this machine and this configuration.
-func (p *parser) labels() {
-	c := &p.config
-	implicit := []string{"self-hosted", "Linux", Architecture(p.machine.Arch)}
-	text := p.raw.Labels
-	if p.set["LABELS"] == "" {
-		text = strings.Replace(text, "X64", implicit[2], 1)
-		if !c.Ephemeral {
-			text = strings.Replace(text, "ephemeral,", "", 1)
-		}
-		if c.NoDefaultLabels {
-			text = strings.TrimPrefix(text, strings.Join(implicit, ",")+",")
-		}
-	}
-	for label := range strings.SplitSeq(text, ",") {
-		label = strings.TrimSpace(label)
-		switch {
-		case label == "":
-		case utf8.RuneCountInString(label) > longestLabel:
-			p.problem("LABELS", "has a label of more than 256 characters: "+quote(label), "shorten it")
-		case strings.ContainsFunc(label, isControl):
-			p.problem("LABELS", "has a control character in "+quote(label), "remove it")
-		case !containsFold(c.Labels, label):
-			c.Labels = append(c.Labels, label)
-		}
-	}
-	// config.sh adds these itself unless it is told not to; a JIT configuration
-	// has the labels that it is given and no other.
-	if c.Registration == JIT && !c.NoDefaultLabels {
-		missing := slices.DeleteFunc(implicit, func(label string) bool { return containsFold(c.Labels, label) })
-		c.Labels = append(missing, c.Labels...)
-	}
-	if len(c.Labels) > mostLabels {
-		p.problem("LABELS", fmt.Sprintf("has %d labels", len(c.Labels)), fmt.Sprintf("GitHub takes %d at the most", mostLabels))
-	}
-	if strings.Trim(text, ", ") == "" {
-		p.problem("LABELS", "has no label", "name one at least, or leave it empty for the default")
-	}
-}
-
-// containsFold compares as GitHub does labels, without case.
-func containsFold(labels []string, label string) bool {
-	return slices.ContainsFunc(labels, func(other string) bool { return strings.EqualFold(other, label) })
-}
-
 // folders reads RUNNER_HOME and RUNNER_WORKDIR. What jobs leave in the latter is
 // removed, so it must not hold the runner itself.
 func (p *parser) folders() {
@@ -170,17 +123,6 @@ func (p *parser) folders() {
 	if strings.HasPrefix(c.Home+"/", strings.TrimSuffix(filepath.Clean(work), "/")+"/") || strings.ContainsFunc(work, isControl) {
 		p.problem("RUNNER_WORKDIR", "is "+quote(c.WorkDir)+", which is no folder of its own", "set it to a folder below RUNNER_HOME, as in _work, or to an absolute one: it is emptied between jobs")
 	}
-}
-
-// Architecture is GitHub's name for one of Go's.
-func Architecture(goarch string) string {
-	switch goarch {
-	case "amd64":
-		return "X64"
-	case "386":
-		return "X86"
-	}
-	return strings.ToUpper(goarch)
 }
 
 // allowed reads ALLOWED_REPOSITORIES. A list without rules would allow all, so

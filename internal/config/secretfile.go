@@ -10,9 +10,14 @@ import (
 	"strings"
 )
 
-// longestSecret bounds a file with a secret in bytes: an App's key has 2 KiB, a
-// JIT configuration 4 KiB.
-const longestSecret = 64 << 10
+const (
+	// longestSecret bounds a file with a secret in bytes: an App's key has 2 KiB, a
+	// JIT configuration 4 KiB.
+	longestSecret = 64 << 10
+	// longestFile bounds every file that is read: all authorities of a system have
+	// 220 KiB.
+	longestFile = 8 << 20
+)
 
 var (
 	errFolder     = errors.New("is a folder")
@@ -20,8 +25,8 @@ var (
 	errTooLarge   = errors.New("too large")
 )
 
-// readSecretFile reads a regular file. Others, a pipe for one, might never end.
-func readSecretFile(path string) ([]byte, os.FileInfo, error) {
+// readFile reads a regular file. Others, a pipe for one, might never end.
+func readFile(path string) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -36,8 +41,8 @@ func readSecretFile(path string) ([]byte, os.FileInfo, error) {
 		return nil, info, err
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, longestSecret+1))
-	if err == nil && len(data) > longestSecret {
+	data, err := io.ReadAll(io.LimitReader(file, longestFile+1))
+	if err == nil && len(data) > longestFile {
 		err = errTooLarge
 	}
 	return data, info, err
@@ -67,7 +72,11 @@ func (p *parser) given(variable, value, file string) (text, from string) {
 	}
 	data, info, err := p.machine.ReadFile(file)
 	if err != nil {
-		p.unreadable(from, file, err)
+		p.unreadable(from, file, "the secret", err)
+		return "", from
+	}
+	if len(data) > longestSecret {
+		p.tooLarge(from, file, "the secret", longestSecret)
 		return "", from
 	}
 	// Notepad puts a byte order mark in front.
@@ -88,20 +97,25 @@ func (p *parser) given(variable, value, file string) (text, from string) {
 	return text, from
 }
 
-// unreadable says why a file is not read, and what to do.
-func (p *parser) unreadable(variable, file string, err error) {
+// unreadable says why a file is not read that holds what it is named for, and what
+// to do.
+func (p *parser) unreadable(variable, file, what string, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		p.problem(variable, "names a file that does not exist: "+quote(file), "mount the secret there, or correct the path: it is a path inside of the container")
+		p.problem(variable, "names a file that does not exist: "+quote(file), "mount "+what+" there, or correct the path: it is a path inside of the container")
 	case errors.Is(err, fs.ErrPermission):
 		p.problem(variable, "names a file that this user must not read: "+quote(file), fmt.Sprintf("make it readable for uid %d, or start the container as root: jobs then run as RUNNER_USER", p.machine.UID))
 	case errors.Is(err, errFolder):
 		p.problem(variable, "names a folder: "+quote(file), "name the file in it; Docker makes a folder when the file to mount does not exist on the host")
 	case errors.Is(err, errNotRegular):
-		p.problem(variable, "names what is no regular file: "+quote(file), "name a file that holds the secret")
+		p.problem(variable, "names what is no regular file: "+quote(file), "name a file that holds "+what)
 	case errors.Is(err, errTooLarge):
-		p.problem(variable, fmt.Sprintf("names a file of more than %d KiB: %s", longestSecret>>10, quote(file)), "name the file that holds nothing but the secret")
+		p.tooLarge(variable, file, what, longestFile)
 	default:
-		p.problem(variable, "names a file that cannot be read: "+quote(file)+": "+quote(cause(err)), "mount the secret there, readable for this user")
+		p.problem(variable, "names a file that cannot be read: "+quote(file)+": "+quote(cause(err)), "mount "+what+" there, readable for this user")
 	}
+}
+
+func (p *parser) tooLarge(variable, file, what string, most int) {
+	p.problem(variable, fmt.Sprintf("names a file of more than %d KiB: %s", most>>10, quote(file)), "name the file that holds nothing but "+what)
 }

@@ -1,9 +1,15 @@
 package config
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/virtuoso902/org-runner/internal/secret"
 )
@@ -35,6 +41,9 @@ func proxySecrets(address string) []secret.String {
 		return nil
 	}
 	user, written, _ := strings.Cut(rest[:at], ":")
+	if written == "" {
+		return nil
+	}
 	secrets := []secret.String{secret.New(written)}
 	if meant, err := url.PathUnescape(written); err == nil {
 		if name, err := url.PathUnescape(user); err == nil {
@@ -47,4 +56,86 @@ func proxySecrets(address string) []secret.String {
 
 func isSecret(name string) bool {
 	return slices.ContainsFunc(Variables(), func(v Variable) bool { return v.Secret && v.Name == name })
+}
+
+// children keeps of the environment what programs that we start may have: none of
+// ours, none of the passed ones that is set to nothing (compose does that), and
+// none that has one of our credentials in it under a name of its own.
+func (p *parser) children(environ []string) {
+	c := &p.config
+	var seeker secret.Seeker
+	for _, s := range append(writings(c.Credentials.AppKey), c.Credentials.Token, c.MonitorToken) {
+		seeker.Add(s)
+	}
+	withheld := map[string]bool{}
+	for _, variable := range environ {
+		name, value, ok := strings.Cut(variable, "=")
+		if !ok || IsOurs(name) || isInput(name) {
+			continue
+		}
+		if seeker.In(value) || seeker.In(name) {
+			withheld[name] = true
+			continue
+		}
+		if IsPassed(name) {
+			if value = strings.TrimSpace(value); value == "" {
+				continue
+			}
+		}
+		c.Environ = append(c.Environ, name+"="+value)
+	}
+	p.suspects(withheld)
+}
+
+// suspects warns of variables by their names: those that are kept from jobs,
+// those that were meant for us, and those that look like credentials.
+func (p *parser) suspects(withheld map[string]bool) {
+	for _, name := range slices.Sorted(maps.Keys(p.set)) {
+		at := slices.IndexFunc(p.strangers, func(s stranger) bool { return s.name == name })
+		switch {
+		case withheld[name]:
+			p.warn("%s holds credentials of org-runner: it is kept from the runner and its jobs. Remove it, or set it to a credential that jobs may have", name)
+		case at >= 0:
+			p.warn("%s", p.strangers[at])
+		case IsOurs(name), isInput(name), slices.Contains(proxyVariables, name):
+		case isForeignCredential(p.set[name]):
+			p.warn("%s looks like a credential, and every job can read it: remove it, unless all jobs may have it", name)
+		}
+	}
+}
+
+// isInput tells whether a variable would be an option of the official runner's
+// config.sh or run.sh: only we give those.
+func isInput(name string) bool {
+	return strings.HasPrefix(strings.ToUpper(name), "ACTIONS_RUNNER_INPUT_")
+}
+
+// writings are the ways in which the same key can be written: PKCS#1 and PKCS#8.
+func writings(key secret.String) []secret.String {
+	all := []secret.String{key}
+	block, _ := pem.Decode([]byte(key.Reveal()))
+	if block == nil {
+		return all
+	}
+	if parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
+		if private, ok := parsed.(*rsa.PrivateKey); ok {
+			all = append(all, secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)}))))
+		}
+	}
+	return all
+}
+
+// foreignCredential knows the credentials of GitHub and of other services by
+// their form: those that say themselves what they are.
+var foreignCredential = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{8,}` + // GitHub
+		`|-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY` +
+		`|\b(?:glpat-|npm_|pypi-|dckr_pat_|hvs\.|xox[abprs]-)[A-Za-z0-9_-]{16,}|\bAKIA[A-Z0-9]{16}\b` + // GitLab, npm, PyPI, Docker, Vault, Slack, AWS
+		`|://[^/?#@ ]*:[^/?#@ ]{4,}@`) // a password in an address
+})
+
+// isForeignCredential also knows those that are written in base64.
+func isForeignCredential(value string) bool {
+	decoded, _ := decoded(value)
+	return foreignCredential().MatchString(value) || foreignCredential().MatchString(decoded) || isJITConfig(value)
 }

@@ -73,14 +73,12 @@ var official = []string{
 	"GITHUB_RUN_ID", "GITHUB_REPOSITORY_ID", "GITHUB_REPOSITORY_OWNER",
 }
 
-// findStrangers warns of variables that are probably meant to be ours: another
+// findStrangers finds variables that are probably meant to be ours: another
 // image's names, and ours misspelt.
 func (p *parser) findStrangers() {
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		if remedy := meant(name); remedy != "" {
-			s := stranger{name, remedy}
-			p.strangers = append(p.strangers, s)
-			p.warn("%s", s)
+			p.strangers = append(p.strangers, stranger{name, remedy})
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
 )
 
@@ -101,27 +100,6 @@ func withoutServer(value string) string {
 		return rest
 	}
 	return value
-}
-
-// proxyVariables are those that name a proxy, in the order in which Go looks.
-var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"}
-
-// proxies refuses what Go would pass over in silence: the requests would go out
-// without the proxy. The value can hold a password, so it is not shown.
-func (p *parser) proxies() {
-	for _, name := range proxyVariables {
-		value := p.set[name]
-		if value == "" {
-			continue
-		}
-		u, err := url.Parse(value)
-		if err != nil || u.Scheme == "" || u.Host == "" {
-			u, err = url.Parse("http://" + value)
-		}
-		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-			p.problem(name, "is no address of a proxy", "write it as in http://proxy.example.com:3128, with % signs and the like in a password escaped (%25)")
-		}
-	}
 }
 
 // addresses reads the server's and derives the API's.

@@ -14,6 +14,7 @@ type Behaviour struct {
 	StartDelay       time.Duration // the listener takes so long to start
 	ListenerExit     int           // the listener ends with this code once it listens
 	ListenerExitOnce bool          // only the first one does
+	UpdateInJob      bool          // the listener updates itself beside its first job
 	UpdatePause      time.Duration // a self-update has its files, and goes on so much later
 	IgnoreInterrupt  bool          // the listener hangs when it is interrupted
 	HangInCancel     bool          // the listener hangs when its job is cancelled

@@ -5,6 +5,7 @@ package runnertest_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,10 +41,10 @@ func TestTimesOfACancellation(t *testing.T) {
 			_ = syscall.Kill(f.listenerPID(), syscall.SIGINT)
 			if row.kill {
 				time.Sleep(300 * time.Millisecond)
-				for _, pid := range f.processes("") {
-					if pid != worker[0] && below(t, pid, worker[0]) {
-						_ = syscall.Kill(pid, syscall.SIGKILL)
-					}
+				// All of them are listed first: without its shell the child is below no worker.
+				step := slices.DeleteFunc(f.processes(""), func(pid int) bool { return !below(t, pid, worker[0]) })
+				for _, pid := range step {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
 				}
 			}
 			if code := p.end(); code != 0 {

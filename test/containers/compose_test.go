@@ -4,6 +4,7 @@ package containers
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,36 @@ func TestComposeRestartsAfterEachJob(t *testing.T) {
 		t.Errorf("the second job: %s", j.Log)
 	}
 	o.online(1) // the third life waits
+	p.down()
+	o.none()
+}
+
+// What .env says of the network and of the official runner reaches the runner and
+// its jobs; what it leaves empty is unset there.
+func TestComposeHandsOnTheNetwork(t *testing.T) {
+	o := newOrganization(t)
+	address, err := url.Parse(github.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := o.compose("HTTPS_PROXY=http://user:hushhush@proxy.test:3128", "https_proxy=", "HTTP_PROXY=http://proxy.test:3128", "NO_PROXY="+address.Hostname(), "no_proxy="+address.Hostname(),
+		"ACTIONS_RUNNER_CONTAINER_HOOKS=", "RUNNER_LOGRETENTION=3", "ACTIONS_RUNNER_HOOK_JOB_STARTED=", "ACTIONS_RUNNER_REQUIRE_JOB_CONTAINER=false")
+	job := o.enqueue("coach", "env | sort")
+	p.up()
+	j := o.completed(job)
+	for _, line := range []string{"HTTPS_PROXY=http://user:hushhush@proxy.test:3128", "HTTP_PROXY=http://proxy.test:3128", "NO_PROXY=" + address.Hostname(), "no_proxy=" + address.Hostname(), "RUNNER_LOGRETENTION=3", "ACTIONS_RUNNER_REQUIRE_JOB_CONTAINER=false"} {
+		if !strings.Contains(j.Log, line+"\n") {
+			t.Errorf("the job has no %s", line)
+		}
+	}
+	for _, name := range []string{"https_proxy", "ACTIONS_RUNNER_CONTAINER_HOOKS", "RUNNER_WAIT_FOR_DOCKER_IN_SECONDS"} {
+		if strings.Contains(j.Log, "\n"+name+"=") {
+			t.Errorf("the job has %s, which is set to nothing", name)
+		}
+	}
+	if logs := p.logs(); strings.Contains(logs, "hushhush") {
+		t.Errorf("the proxy's password is shown:\n%s", logs)
+	}
 	p.down()
 	o.none()
 }

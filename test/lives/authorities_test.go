@@ -26,6 +26,9 @@ type gate struct {
 	to    string
 	count int
 	open  []net.Conn
+
+	users   map[string]string // with their passwords; none: everybody may
+	refused int
 }
 
 // newGate leads host:port to an address of this machine; everything else is
@@ -34,6 +37,11 @@ func newGate(t *testing.T, from, to string) *gate {
 	t.Helper()
 	g := &gate{to: to}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !g.admits(r) {
+			w.Header().Set("Proxy-Authenticate", "Basic realm=gate")
+			w.WriteHeader(http.StatusProxyAuthRequired)
+			return
+		}
 		if r.Method != http.MethodConnect || r.Host != from {
 			w.WriteHeader(http.StatusForbidden)
 			return
@@ -76,6 +84,26 @@ func (g *gate) lead(to string) {
 		c.Close()
 	}
 	g.to, g.open = to, nil
+}
+
+func (g *gate) admits(r *http.Request) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	// What a proxy reads is in the header of a server.
+	login := http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+	user, password, _ := login.BasicAuth()
+	if g.users == nil || g.users[user] == password && password != "" {
+		return true
+	}
+	g.refused++
+	return false
+}
+
+// refusals is how often somebody was not let through.
+func (g *gate) refusals() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused
 }
 
 func (g *gate) tunnels() int {

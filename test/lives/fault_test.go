@@ -189,8 +189,8 @@ func TestCrashLoopAsksLessAndLess(t *testing.T) {
 		w.start().end(77)
 	}
 	l := w.start()
-	w.poll("the wait", func() bool { return strings.Contains(l.out.String(), "waiting before GitHub is asked again") })
-	if _, status := w.command("status"); !strings.Contains(status, "starts of this container failed") || !strings.Contains(status, "401 Bad credentials") {
+	w.poll("the wait", func() bool { return strings.Contains(l.out.String(), "waiting before registering") })
+	if _, status := w.command("status"); !strings.Contains(status, "failed starts in a row") || !strings.Contains(status, "401 Bad credentials") {
 		t.Errorf("status does not say why:\n%s", status)
 	}
 	if got := w.Count("registration-token"); got != 2 {

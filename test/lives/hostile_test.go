@@ -24,7 +24,7 @@ parent() { while read -r key value; do if [ "$key" = PPid: ]; then echo "$value"
 listener=$$
 until case $(tr '\0' ' ' < /proc/$listener/cmdline) in *"/bin/Runner.Listener"" run"*) true ;; *) false ;; esac; do listener=$(parent $listener); done
 `
-	killAll  = `helper=$(parent $listener); script=$(parent $helper); kill -9 $script $helper $listener; sleep 60`
+	killAll  = `helper=$(parent $listener); script=$(parent $helper); kill -9 $script $helper $listener $PPID; sleep 60`
 	stealing = `printf '#!/bin/bash\necho "$ACTIONS_RUNNER_INPUT_TOKEN" > %s/stolen\nexit 1\n' "$home" > $home/config.sh.new; chmod +x $home/config.sh.new; mv $home/config.sh.new $home/config.sh; `
 )
 
@@ -55,7 +55,7 @@ func TestJobGetsNoRegistrationToken(t *testing.T) {
 			w.env["RUNNER_STOP_GRACE"] = "6s"
 			if row.env == "RUNNER_TOKEN=" {
 				// Killed in the end, it leaves its registration to us.
-				w.Behave(githubtest.Behaviour{IgnoreInterrupt: true})
+				w.Behave(githubtest.Behaviour{IgnoreInterrupt: true, HangAfterJob: true})
 				row.env += w.RegistrationToken("acme")
 				w.env["GITHUB_TOKEN"] = ""
 			}
@@ -113,8 +113,9 @@ func TestJobCannotNameTheRunnerToDeleteByAnotherName(t *testing.T) {
 	other := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "another", Online: true, Labels: []string{"other"}})
 	forged := fmt.Sprintf(`{"agentId":%d,"agentName":"another"}`, other)
 	w.ownListener()
-	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo '` + forged + `' > $home/.runner;
-echo "Runner listener exit with Session Conflict error" > /proc/$listener/fd/1; ` + killAll}})
+	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo '` + forged + `' > $home/.runner; exec 9> /proc/$listener/fd/1
+helper=$(parent $listener); script=$(parent $helper); kill -STOP $script; kill -9 $helper $listener
+echo "Runner listener exit with Session Conflict error" >&9; sleep 1; kill -9 $script $PPID; sleep 60`}})
 	l := w.start("EPHEMERAL=false")
 	w.until("a runner of another name", func() bool {
 		return slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return strings.HasPrefix(r.Name, "fleet-") && r.Online })

@@ -34,3 +34,23 @@ trap 'echo interrupted; exit 1' INT; sleep 600 & wait`
 		t.Errorf("the job: %+v", j)
 	}
 }
+
+// Every signal that can be caught and would end a program is a stop: none ends the
+// life with Go's own exit code and leaves its runner.
+func TestEverySignalIsAStop(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGILL, syscall.SIGBUS,
+		syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSYS, syscall.SIGSTKFLT,
+	} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, githubtest.Options{})
+			l := w.start()
+			w.untilOnline()
+			l.signal(signal)
+			l.end(0)
+			w.none()
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/virtuoso902/org-runner/internal/githubtest"
@@ -31,6 +32,77 @@ func TestProxy(t *testing.T) {
 	// The token request, and at least config.sh and the listener.
 	if g.tunnels() < 3 {
 		t.Errorf("%d connections went through the proxy", g.tunnels())
+	}
+}
+
+// A proxy that refuses its user ends the life at once, and a command too, with the
+// user's name and without the password. The right one is let through.
+func TestProxyRefusesItsUser(t *testing.T) {
+	t.Parallel()
+	const host, password = "github.example", "hush%40hush"
+	w := newWorld(t, githubtest.Options{TLSHosts: []string{host}})
+	from, to := local(t, w.Server)
+	g := newGate(t, from, to)
+	g.users = map[string]string{"alice": "another", "bob": "hush@hush"}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, w.CA(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.env["SSL_CERT_FILE"] = ca
+	for i, row := range []struct{ user, says string }{
+		{"alice:" + password + "@", "refuses the user alice: correct the user and the password in HTTPS_PROXY"},
+		{"", "wants a user and a password: write them in HTTPS_PROXY, as in http://USER:PASSWORD@" + g.address},
+	} {
+		l := w.start("HTTPS_PROXY=http://" + row.user + g.address)
+		l.end(77)
+		if out := l.out.String(); !strings.Contains(out, row.says) || strings.Contains(out, "hush") {
+			t.Errorf("it says\n%s", out)
+		}
+		if got := g.refusals(); got != i+1 {
+			t.Errorf("the proxy has refused %d, want %d", got, i+1)
+		}
+	}
+	for _, name := range []string{"org-status", "check"} {
+		w.env["HTTPS_PROXY"] = "http://alice:" + password + "@" + g.address
+		code, out := w.command(name)
+		if code != 77 || !strings.Contains(strings.Join(strings.Fields(out), " "), "refuses the user alice") || strings.Contains(out, "hush") {
+			t.Errorf("%s: exit code %d\n%s", name, code, out)
+		}
+	}
+	delete(w.env, "HTTPS_PROXY")
+	l := w.start("https_proxy=http://bob:" + password + "@" + g.address)
+	w.untilOnline()
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
+	if strings.Contains(l.out.String(), "hush") {
+		t.Errorf("it shows the password\n%s", l.out.String())
+	}
+}
+
+// The commands go through the proxy that --env-file names, in either spelling,
+// whatever the shell's is, and believe the authorities of SSL_CERT_FILE there.
+func TestProxyOfTheEnvFile(t *testing.T) {
+	t.Parallel()
+	const host = "github.example"
+	w := newWorld(t, githubtest.Options{TLSHosts: []string{host}})
+	from, to := local(t, w.Server)
+	g := newGate(t, from, to)
+	dir := t.TempDir()
+	ca, file := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "env")
+	if err := os.WriteFile(ca, w.CA(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.env["HTTPS_PROXY"], w.env["https_proxy"], w.env["SSL_CERT_FILE"] = "http://127.0.0.1:1", "http://127.0.0.1:2", filepath.Join(dir, "none.pem")
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		text := name + "=http://" + g.address + "\r\nSSL_CERT_FILE=" + ca + "\r\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := g.tunnels()
+		if code, out := w.command("--env-file", file, "org-status"); code != 0 || g.tunnels() == before {
+			t.Errorf("%s: exit code %d, %d tunnels\n%s", name, code, g.tunnels()-before, out)
+		}
 	}
 }
 

@@ -209,7 +209,7 @@ func TestRecordOfALostJob(t *testing.T) {
 		l.signal(syscall.SIGTERM)
 	}
 	<-l.ended
-	if all := w.jobRecords(path); len(all) != 1 || all[0].Result != "lost" && all[0].Result != "Canceled" {
+	if all := w.jobRecords(path); len(all) != 1 || all[0].Result != "lost" && all[0].Result != "Failed" {
 		t.Errorf("records %+v", all)
 	}
 }

@@ -25,7 +25,10 @@ const (
 	codeDone       = 0
 	codeTerminated = 1
 	codeRetryable  = 2
+	codeUpdate     = 3
 	codeConflict   = 5
+
+	codeUpdateAfterJob = 4 // of an ephemeral runner
 )
 
 // listener is one run of Runner.Listener.
@@ -88,13 +91,10 @@ func run(root string, o options) int {
 	term.line("Current runner version: '%s'", current(root))
 	term.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
-		if code == 3 || code == 4 {
-			if err := l.beginUpdate(root); err != nil {
-				return fail("%s", err)
-			}
+		if updates := code == codeUpdate || code == codeUpdateAfterJob; !updates || !l.settings.DisableUpdate && l.beginUpdate().finish() {
+			_ = l.endSession()
+			return code
 		}
-		l.endSession()
-		return code
 	}
 	return l.listen()
 }
@@ -228,6 +228,10 @@ func (l *listener) listen() int {
 		case m.Job == nil:
 			continue
 		}
+		var u *update
+		if l.updatesInJob() {
+			u = l.beginUpdate()
+		}
 		after, deleted := l.runJob(m.Job)
 		l.jobEnded = time.Now()
 		switch {
@@ -240,6 +244,12 @@ func (l *listener) listen() int {
 			// stay.
 			_ = l.endSession()
 			return codeDone
+		case u != nil && u.finish():
+			_ = l.endSession()
+			if l.settings.Ephemeral {
+				return codeUpdateAfterJob
+			}
+			return codeUpdate
 		case l.settings.Ephemeral:
 			_ = l.endSession() // GitHub has no such runner any more
 			forget(l.root)

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,81 +14,102 @@ import (
 // newer is the version that a self-update brings, which is the same program.
 const newer = "2.337.0"
 
-// moveFolders is what the official runner does once its listener has ended
+// unpack is what becomes of the package that the official runner downloads: the
+// whole new layout below _work/_update, made by a child of the listener. Then bin
+// and externals are copied beside the old ones, and the scripts replaced; run.sh
+// is being read while that happens, so they are moved into place.
+const unpack = `set -e
+rm -rf "$2" && mkdir -p "$2"
+for folder in bin externals; do
+    if [ -e $folder ]; then cp -aL $folder "$2/$folder"; fi
+done
+cp -a *.sh* "$2"
+sleep "$3"
+for folder in bin externals; do
+    if [ -e "$2/$folder" ] && ! [ $folder.$1 -ef $folder ]; then rm -rf $folder.$1; cp -a "$2/$folder" $folder.$1; fi
+done
+for script in *.sh*; do
+    cp -a "$2/$script" "$script.new" && mv "$script.new" "$script"
+done
+`
+
+// updateScript is what the official runner does once its listener has ended
 // (src/Misc/layoutbin/update.sh.template): bin and externals become links to the
 // new version's folders, and the old ones keep their version in their name.
-const moveFolders = `while [ -e "/proc/$1" ]; do sleep 0.05; done
+const updateScript = `log=_diag/SelfUpdate-$(date -u +%Y%m%d-%H%M%S)-utc.log
+echo "waiting for $1" > $log
+while [ -e "/proc/$1" ]; do sleep 0.05; done
 for folder in bin externals; do
+    if ! [ -e $folder.$3 ]; then continue; fi
     if [ -L $folder ]; then rm $folder; elif [ -e $folder ]; then mv $folder "$folder.$2"; fi
     ln -s "$PWD/$folder.$3" $folder
 done
+mv $log $log.succeed
 touch update.finished
 `
 
-// beginUpdate brings the new version's files, as SelfUpdater.cs does, and leaves a
-// process behind that puts them in place.
-func (l *listener) beginUpdate(root string) error {
-	fmt.Println("Runner update in progress, do not shutdown runner.")
-	defer fmt.Println("Runner update process finished.")
-	for _, folder := range []string{"bin", "externals"} {
-		from, err := filepath.EvalSymlinks(filepath.Join(root, folder))
-		if err != nil && folder == "bin" {
-			return err
-		}
-		to := filepath.Join(root, folder+"."+newer)
-		if from == to {
-			continue
-		}
-		if err := os.MkdirAll(to, 0o755); err != nil {
-			return err
-		}
-		entries, _ := os.ReadDir(from)
-		for _, entry := range entries {
-			if err := copyFile(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	// The scripts are replaced while run.sh reads one of them: removed first.
-	scripts, _ := filepath.Glob(filepath.Join(root, "*.sh*"))
-	for _, script := range scripts {
-		if err := copyFile(script, script+".new"); err != nil {
-			return err
-		}
-		if err := os.Rename(script+".new", script); err != nil {
-			return err
-		}
-	}
-	select {
-	case <-time.After(l.behaviour.UpdatePause):
-	case <-l.stop.Done():
-		return errors.New("stopped")
-	}
-	_ = os.Remove(filepath.Join(root, "update.finished"))
-	move := exec.Command("bash", "-c", moveFolders, "update.sh", strconv.Itoa(os.Getpid()), version, newer)
-	move.Dir = root
-	return move.Start()
+// downloadTime is that of a fast network.
+const downloadTime = 3 * time.Second
+
+// update is a self-update (SelfUpdater.cs). Its first part goes on beside a job,
+// of whose end the second waits; it tells whether the listener is to end for it.
+type update struct {
+	*listener
+	files chan error // the new version's files are there
 }
 
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
+func (l *listener) beginUpdate() *update {
+	u := &update{l, make(chan error, 1)}
+	term.line("Runner update in progress, do not shutdown runner.")
+	term.line("Downloading %s runner", newer)
+	go func() {
+		child := exec.CommandContext(l.stop, "bash", "-c", unpack, "tar", newer, filepath.Join(l.workFolder(), "_update"), fmt.Sprintf("%.3f", pace(downloadTime).Seconds()))
+		child.Dir = l.root
+		u.files <- child.Run()
+	}()
+	return u
+}
+
+// finish waits for the files, and leaves a process behind that puts them in place.
+// Without the files the listener goes on as it is.
+func (u *update) finish() bool {
+	err := <-u.files
 	if err != nil {
-		return err
+		term.trace("SelfUpdater", "%s", err)
+		return false
 	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil || info.IsDir() {
-		return err
+	term.line("Waiting for current job finish running.")
+	if !wait(u.stop, u.behaviour.UpdatePause) {
+		return false
 	}
-	_ = os.Remove(to)
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, info.Mode().Perm())
-	if err != nil {
-		return err
+	term.line("Generate and execute update script.")
+	script := filepath.Join(u.workFolder(), "_update.sh")
+	_ = os.Remove(filepath.Join(u.root, "update.finished"))
+	if err := os.WriteFile(script, []byte(updateScript), 0o755); err != nil {
+		term.trace("SelfUpdater", "%s", err)
+		return false
 	}
-	if _, err := io.Copy(out, in); err != nil {
-		return err
+	move := exec.Command("bash", script, strconv.Itoa(os.Getpid()), current(u.root), newer)
+	move.Dir = u.root
+	if err := move.Start(); err != nil {
+		term.trace("SelfUpdater", "%s", err)
+		return false
 	}
-	return out.Close()
+	term.line("Runner will exit shortly for update, should be back online within 10 seconds.")
+	term.line("Runner update process finished.")
+	return true
+}
+
+// updatesInJob tells whether an update is to begin beside the next job.
+func (l *listener) updatesInJob() bool {
+	return l.behaviour.UpdateInJob && !l.settings.DisableUpdate && current(l.root) != newer
+}
+
+func (l *listener) workFolder() string {
+	if filepath.IsAbs(l.settings.WorkFolder) {
+		return l.settings.WorkFolder
+	}
+	return filepath.Join(l.root, l.settings.WorkFolder)
 }
 
 // current is the version of the program that runs, by its folder.
