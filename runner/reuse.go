@@ -169,7 +169,9 @@ func remedy(err error) string {
 	if !errors.As(err, &stuck) || !stuck.OnMount {
 		return startNew
 	}
-	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf %s", stuck.Path)
+	const most = 20 // of them in one line; the next start names the rest
+	paths := stuck.Paths[:min(len(stuck.Paths), most)]
+	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf '%s'", strings.Join(paths, "' '"))
 }
 
 // orUpdate names the other cause, if there are traces of it: an update that came

@@ -65,19 +65,24 @@ func around(s sources) Container {
 	if s.self == 1 || isHosts {
 		c.Began = own
 	}
+	state, failed := look(unix.AT_FDCWD, s.state)
+	inLayer := failed == nil && state.mount == root.mount && s.state == s.image
 	_, others := look(unix.AT_FDCWD, s.other)
 	if name, failed := look(unix.AT_FDCWD, s.hostname); err == nil && others != nil && failed == nil && !name.born.IsZero() && !name.born.Before(c.Created) {
-		if c.First, c.Before = name.born, name.changed.Sub(name.born) > written; isHosts {
+		c.First, c.Before = name.born, name.changed.Sub(name.born) > written
+		if inLayer && !state.changed.After(c.Created) {
+			c.Before = false // no life of ours has been here
+		}
+		if isHosts {
 			c.Began = name.changed
 		}
+	} else if inLayer {
+		c.Before = state.changed.After(c.Created) && state.changed.Before(c.Began)
 	}
-	state, err := look(unix.AT_FDCWD, s.state)
-	if err == nil && state.mount == root.mount && s.state == s.image {
-		if c.Before = c.Before || state.changed.After(c.Created) && state.changed.Before(c.Began); state.changed.After(c.Began) && s.self != 1 {
-			// A life of ours has been here since process 1 began, a script that
-			// starts one after the other.
-			c.Before, c.Began = true, own
-		}
+	if inLayer && s.self != 1 && state.changed.After(c.Began) {
+		// A life of ours has been here since process 1 began, a script that starts
+		// one after the other.
+		c.Before, c.Began = true, own
 	}
 	return c
 }

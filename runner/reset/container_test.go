@@ -50,12 +50,17 @@ func TestContainerThatHasRunBefore(t *testing.T) {
 		t.Errorf("a new container: %+v", c)
 	}
 	e.restart()
+	if c := around(e.sources); c.Before {
+		t.Errorf("no life has been here: %+v", c)
+	}
+	write(t, filepath.Join(e.state, "life.json"))
+	began := tick(t)
+	e.start = func(int) time.Time { return began }
 	again := around(e.sources)
 	if !again.Before || !again.First.Equal(c.First) || !again.Created.Equal(c.Created) {
 		t.Errorf("started again: %+v, first %+v", again, c)
 	}
-	// Our own folder is no longer needed for it, whatever a job does there.
-	write(t, filepath.Join(e.state, "life.json"))
+	write(t, filepath.Join(e.state, "another.json"))
 	if c := around(e.sources); !c.Before {
 		t.Errorf("a life has been here since process 1 began: %+v", c)
 	}

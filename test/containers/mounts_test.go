@@ -355,7 +355,7 @@ func TestRootsFilesOnAMount(t *testing.T) {
 	o.completed(job)
 	c.wait()
 	c.do("start", c.id)
-	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf /home/runner/_work/coach/rooted") {
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach/rooted'") {
 		t.Fatalf("exit code %s", code)
 	}
 	o.has(dir, "coach/rooted/file")

@@ -85,9 +85,11 @@ func TestRestartAfterASelfUpdate(t *testing.T) {
 				t.Errorf("the first job: %+v", j)
 			}
 			c.wait()
-			job = o.enqueue("coach", "echo poison > /home/runner/bin/libcoreclr.so")
+			job = o.enqueue("coach", "test ! -e /home/runner/bin.2.336.0; test ! -e /home/runner/externals.2.336.0; test ! -e /home/runner/_work/_update; echo poison > /home/runner/bin/libcoreclr.so")
 			c.do("start", c.id)
-			o.completed(job)
+			if j := o.completed(job); j.Result != "success" {
+				t.Errorf("what the update has left is there: %s", j.Log)
+			}
 			if code := c.wait(); code != "0" {
 				t.Errorf("exit code %s after the second job", code)
 			}
