@@ -167,7 +167,8 @@ func checkHere(c config.Config, environ []string) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkFolders(c), checkHooks(environ, c)}
+	findings := append([]finding{folder, checkFolders(c)}, checkReset(c)...)
+	findings = append(findings, checkHooks(environ, c))
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
