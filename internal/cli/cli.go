@@ -38,7 +38,7 @@ type Invocation struct {
 	Stdout, Stderr io.Writer
 	Build          Build
 
-	otherwise []finding // what --env-file and the shell say differently
+	otherwise []finding // what others make of the file of --env-file
 }
 
 // command is one of the program's commands.
