@@ -155,6 +155,9 @@ func check(call Invocation) error {
 		return silent{ctx.Err(), exitSignal + int(syscall.SIGINT)}
 	}
 	out := masker.Writer(call.Stdout)
+	for i, f := range findings {
+		findings[i].Detail, findings[i].Remedy = printable(f.Detail), printable(f.Remedy)
+	}
 	if *asJSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
@@ -200,10 +203,10 @@ func tellFindings(w io.Writer, p palette, findings []finding) {
 			count[skipped]++
 			names += ", " + findings[i].Check
 		}
-		text := wrapped(printable(names+": "+f.Detail), indent)
+		text := wrapped(names+": "+f.Detail, indent)
 		fmt.Fprintf(w, "%s  %s\n", p.paint(colours[f.Result], words[f.Result]), text[indent:])
 		if f.Remedy != "" {
-			fmt.Fprintln(w, wrapped("-> "+printable(f.Remedy), indent))
+			fmt.Fprintln(w, wrapped("-> "+f.Remedy, indent))
 		}
 	}
 	fmt.Fprintf(w, "\n%d ok, %s, %s, %d skipped\n", count[good], plural(count[doubt], "warning"), plural(count[bad], "failure"), count[skipped])

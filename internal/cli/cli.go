@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/text"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
@@ -75,7 +76,7 @@ func Main(call Invocation) int {
 	case errors.As(err, &told):
 		return told.code
 	}
-	fmt.Fprintf(call.Stderr, "org-runner: %v\n", err)
+	fmt.Fprintf(call.Stderr, "org-runner: %s\n", text.Lines(err.Error()))
 	return exitCode(err)
 }
 

@@ -77,8 +77,8 @@ func lifeOptions(call Invocation, c config.Config, masker *secret.Masker, log ze
 		StateDir: stateDir(c.Home, log), Mask: masker.Mask,
 		Hook:    libFile("job-started.sh"),
 		Environ: call.Environ, Ours: config.IsOurs,
-		Stdout: call.Stdout, Stderr: call.Stderr,
-		Log: log,
+		Stdout: call.Stdout,
+		Log:    log,
 	}
 	if len(c.AllowedRepositories.Rules()) > 0 {
 		options.Allowed, options.AllowedRule = c.AllowedRepositories.Allows, c.AllowedRepositories.String()
