@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/httpd"
 	"github.com/virtuoso902/org-runner/internal/metrics"
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/safefile"
@@ -28,7 +29,7 @@ import (
 // has counted itself.
 type observer struct {
 	listener net.Listener
-	server   *http.Server
+	server   *httpd.Server
 	life     runner.Viewer
 	keeping  sync.Mutex // of the totals: records of two jobs can come at once
 	work     string     // a folder on the disk of the jobs
@@ -83,7 +84,7 @@ func newObserver(address, work, totals string, build Build, log zerolog.Logger) 
 	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
 		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
 	}))
-	o.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	o.server = httpd.New(mux, log)
 	go func() { _ = o.server.Serve(listener) }()
 	return o, nil
 }

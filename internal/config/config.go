@@ -86,7 +86,8 @@ type Config struct {
 
 	RegisterTimeout, StopGrace, Watchdog, PruneAge time.Duration
 
-	Records, MetricsAddr string // "": none
+	Records, MetricsAddr string   // "": none
+	MonitorHosts         []string // lower case, without ports
 
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
@@ -137,6 +138,7 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.proxies()
 	p.runner()
 	p.life()
+	p.monitorHosts()
 	p.withoutEffect()
 	if len(p.problems) > 0 {
 		return Config{}, p.problems.sorted()

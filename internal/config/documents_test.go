@@ -65,7 +65,7 @@ func TestEnvExampleIsTheTable(t *testing.T) {
 func TestComposePassesEveryVariable(t *testing.T) {
 	text := read(t, "docker-compose.yml")
 	for _, name := range config.Names() {
-		if name == "MONITOR_GITHUB_TOKEN" { // the runners have no use for it
+		if strings.HasPrefix(name, "MONITOR_") { // the runners have no use for it
 			if strings.Contains(text, name) {
 				t.Errorf("%s is passed to the runners", name)
 			}
@@ -137,6 +137,10 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 		if !strings.Contains(monitor, "\n      "+name+": ${"+name+":-}\n") {
 			t.Errorf("the monitor does not get %s", name)
 		}
+	}
+	// Prometheus asks for it by this name.
+	if target := read(t, "monitoring/prometheus/prometheus.yml"); !strings.Contains(monitor, "\n      MONITOR_HOSTS: monitor,${MONITOR_HOSTS:-}\n") || !strings.Contains(target, `"monitor:9300"`) {
+		t.Error("Prometheus asks the monitor by a name that it does not answer to")
 	}
 	document := read(t, "docs/monitoring.md")
 	for _, match := range regexp.MustCompile(`\$\{((?:MONITOR|PROMETHEUS|GRAFANA|ORG_RUNNER)_[A-Z_]+):-`).FindAllStringSubmatch(text, -1) {
