@@ -236,7 +236,7 @@ func checkAll(ctx context.Context, call Invocation, masker *secret.Masker) []fin
 	findings = append(findings, checkLabels(c))
 	checks := []func(context.Context) []finding{
 		func(ctx context.Context) []finding { return checkNetwork(ctx, c) },
-		func(context.Context) []finding { return checkHere(c) },
+		func(context.Context) []finding { return checkHere(c, call.Environ) },
 	}
 	// What was tried again stands in the finding; it needs no line for each time.
 	r, err := connectWith(call, c, masker, func(o *register.Options) { o.Log = zerolog.Nop() })

@@ -167,6 +167,9 @@ func Home(environ []string) string {
 	return "/home/runner"
 }
 
+// DockerHost returns DOCKER_HOST, by which jobs find an engine; "": not set.
+func DockerHost(environ []string) string { return toMap(environ)["DOCKER_HOST"] }
+
 // Hook is what the official runner tells the job-started hook.
 type Hook struct {
 	Socket, Repository, Workflow, RunID, RunURL, Actor string
