@@ -23,7 +23,8 @@ import (
 
 const checkHelp = `Checks everything that can be wrong, before it is: variables, credentials and
 their rights, the organization, its policy and runner group, the repositories,
-the runner's version, the clock, the network, this container.
+the runner's version, the clock, the network, this container. With --env-file
+also what docker compose, docker run and others on this machine make of the file.
 
   org-runner --env-file .env check           on the host
   docker compose run --rm runner check       in a container, with its folders

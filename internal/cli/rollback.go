@@ -86,8 +86,8 @@ func (c *changeover) read(name, missing string) (envFileIn, error) {
 	return envFileIn{file, data}, nil
 }
 
-func (f envFileIn) value(name string) string {
-	value, _ := f.Get(name)
+func valueOf(file *dotenv.File, name string) string {
+	value, _ := file.Get(name)
 	return value
 }
 
@@ -197,7 +197,7 @@ func migrate(call Invocation) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.path(current), err)
 		}
-		if server, _ := before.Get("GITHUB_SERVER_URL"); server != now.value("GITHUB_SERVER_URL") {
+		if server, _ := before.Get("GITHUB_SERVER_URL"); server != valueOf(now.File, "GITHUB_SERVER_URL") {
 			return fmt.Errorf("%w: %s is the organization's already (%s), and its server stands in a variable that org-runner does not read: set GITHUB_SERVER_URL=%s in its place; nothing was changed", register.ErrConfiguration, c.path(current), name, server)
 		}
 		fmt.Fprintf(call.Stdout, "%s is the organization's already (%s)\n", c.path(current), name)
@@ -208,7 +208,8 @@ func migrate(call Invocation) error {
 	}
 	next, _ := now.inOurWords()
 	if repository, _ := before.Get("GITHUB_REPOSITORY"); repository == "" {
-		return fmt.Errorf("%w: %s sets no GITHUB_REPOSITORY, so there is nothing to migrate: set GITHUB_ORGANIZATION=%s in it; nothing was changed", register.ErrConfiguration, c.path(current), *organization)
+		return fmt.Errorf("%w: %s sets no GITHUB_REPOSITORY, so there is nothing to migrate: set %s in it; nothing was changed", register.ErrConfiguration, c.path(current),
+			place{valueOf(before, "GITHUB_SERVER_URL"), config.Organization, *organization}.inOurVariables())
 	}
 	next.Unset("GITHUB_REPOSITORY")
 	next.Set("GITHUB_ORGANIZATION", *organization)
