@@ -9,8 +9,10 @@ package dotenv
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -47,9 +49,15 @@ func lazy(expression string) func() *regexp.Regexp {
 func Parse(data []byte) (*File, error) {
 	f := &File{}
 	rest := string(data)
+	if strings.HasPrefix(rest, "\xff\xfe") || strings.HasPrefix(rest, "\xfe\xff") {
+		return nil, errors.New("line 1 is in UTF-16: save the file as UTF-8")
+	}
 	for number := 1; rest != ""; {
 		l, after, err := parseLine(rest, number == 1)
 		if err != nil {
+			if key := f.newest(); strings.HasPrefix(key.value, "-----BEGIN") && !strings.Contains(key.value, "-----END") {
+				err = fmt.Errorf("belongs to the value of a line before (%s): write it in one line, with \\n for the line ends", key.name)
+			}
 			return nil, fmt.Errorf("line %d %w", number, err)
 		}
 		f.lines = append(f.lines, l)
@@ -57,6 +65,16 @@ func Parse(data []byte) (*File, error) {
 		rest = after
 	}
 	return f, nil
+}
+
+// newest is the last line that sets a variable.
+func (f *File) newest() line {
+	for _, l := range slices.Backward(f.lines) {
+		if l.name != "" {
+			return l
+		}
+	}
+	return line{}
 }
 
 // parseLine reads one line off the text.
