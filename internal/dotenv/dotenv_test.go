@@ -48,16 +48,16 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"A=1\nthis is no variable\n":          "line 2 is neither NAME=value nor a comment",
-		"A=\"x\ny\nB=1\n":                     "line 1 has a quote that is never closed (A)",
-		"A='x' secret\n":                      "line 1 has something behind the closing quote (A)",
-		"A=1\nB=\"1\n2\"\nC=$SECRET":          "line 4 has a $ that compose would replace (C): write the value in single quotes",
-		"A=\"${SECRET}\"\n":                   "line 1 has a $",
-		`A=\$SECRET`:                          "line 1 has a $", // escaped within quotes only
-		"K=-----BEGIN KEY-----\nsecret\n-----END KEY-----\n":   "line 3 belongs to the value of a line before (K)",
-		"K=-----BEGIN KEY-----\nMII/secret\n": "line 2 belongs to the value of a line before (K): write it in one line, with \\n",
-		"\xff\xfeA\x00=\x001\x00":             "is in UTF-16",
-		"=secret\n":                           "line 1 is neither",
+		"A=1\nthis is no variable\n": "line 2 is neither NAME=value nor a comment",
+		"A=\"x\ny\nB=1\n":            "line 1 has a quote that is never closed (A)",
+		"A='x' secret\n":             "line 1 has something behind the closing quote (A)",
+		"A=1\nB=\"1\n2\"\nC=$SECRET": "line 4 has a $ that compose would replace (C): write the value in single quotes",
+		"A=\"${SECRET}\"\n":          "line 1 has a $",
+		`A=\$SECRET`:                 "line 1 has a $", // escaped within quotes only
+		"K=-----BEGIN KEY-----\nsecret\n-----END KEY-----\n": "line 3 belongs to the value of a line before (K)",
+		"K=-----BEGIN KEY-----\nMII/secret\n":                "line 2 belongs to the value of a line before (K): write it in one line, with \\n",
+		"\xff\xfeA\x00=\x001\x00":                            "is in UTF-16",
+		"=secret\n":                                          "line 1 is neither",
 	} {
 		_, err := dotenv.Parse([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) {
