@@ -125,7 +125,7 @@ func otherwise(path string, file *dotenv.File, environ []string) (findings []fin
 // nil: it is, or there are none in it.
 func readableByOthers(path string, file *dotenv.File) *finding {
 	info, err := os.Stat(path)
-	if err != nil || runtime.GOOS == "windows" || !holdsSecrets(file) { // there a mode says nothing
+	if err != nil || !info.Mode().IsRegular() || runtime.GOOS == "windows" || !holdsSecrets(file) { // there a mode says nothing
 		return nil
 	}
 	who, can := "its group", "read"

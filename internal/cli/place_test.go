@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,17 @@ func TestParsePlace(t *testing.T) {
 		if err == nil && got.kind == config.Repository || err != nil && strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
+	}
+}
+
+// Where one of the files has no room, none is written.
+func TestAllFilesOrNone(t *testing.T) {
+	c := &changeover{dir: t.TempDir()}
+	if err := c.write([]step{{repositoryCopy, []byte("A=1\n")}, {"nowhere/.env", nil}}); err == nil {
+		t.Error("no error")
+	}
+	if left, _ := os.ReadDir(c.dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -272,11 +272,15 @@ func (c *changeover) carryOut(steps []step, old, next *dotenv.File, where string
 // write puts the files in their places. Nothing is there before all have found room
 // on the disk.
 func (c *changeover) write(steps []step) error {
+	owner := c.path(current)
+	if _, err := os.Stat(owner); err != nil {
+		owner = c.path(repositoryCopy)
+	}
 	var staged []*dotenv.Staged
 	for _, s := range steps {
 		// A copy holds the same secrets, whatever the mode of the file was: it is for
 		// the owner of .env alone.
-		options := dotenv.Placement{OwnerOf: c.path(current), Private: s.name != current}
+		options := dotenv.Placement{OwnerOf: owner, Private: s.name != current}
 		file, err := dotenv.Stage(c.path(s.name), s.data, options)
 		if err != nil {
 			for _, other := range staged {
