@@ -91,19 +91,19 @@ type finding struct {
 }
 
 func ok(check, format string, values ...any) finding {
-	return finding{Check: check, Result: good, Detail: fmt.Sprintf(format, values...)}
+	return finding{Check: check, Result: good, Detail: printable(fmt.Sprintf(format, values...))}
 }
 
 func warn(check, detail, remedy string) finding {
-	return finding{Check: check, Result: doubt, Detail: detail, Remedy: remedy}
+	return finding{Check: check, Result: doubt, Detail: printable(detail), Remedy: printable(remedy)}
 }
 
 func fail(check, detail, remedy string) finding {
-	return finding{Check: check, Result: bad, Detail: detail, Remedy: remedy, code: exitConfiguration}
+	return finding{Check: check, Result: bad, Detail: printable(detail), Remedy: printable(remedy), code: exitConfiguration}
 }
 
 func skip(check, format string, values ...any) finding {
-	return finding{Check: check, Result: skipped, Detail: fmt.Sprintf(format, values...)}
+	return finding{Check: check, Result: skipped, Detail: printable(fmt.Sprintf(format, values...))}
 }
 
 // notChecked says of several checks why they could not be made.
@@ -156,9 +156,6 @@ func check(call Invocation) error {
 		return silent{ctx.Err(), exitSignal + int(syscall.SIGINT)}
 	}
 	out := masker.Writer(call.Stdout)
-	for i, f := range findings {
-		findings[i].Detail, findings[i].Remedy = printable(f.Detail), printable(f.Remedy)
-	}
 	if *asJSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", "  ")
@@ -204,10 +201,10 @@ func tellFindings(w io.Writer, p palette, findings []finding) {
 			count[skipped]++
 			names += ", " + findings[i].Check
 		}
-		text := wrapped(names+": "+f.Detail, indent)
+		text := wrapped(printable(names+": "+f.Detail), indent)
 		fmt.Fprintf(w, "%s  %s\n", p.paint(colours[f.Result], words[f.Result]), text[indent:])
 		if f.Remedy != "" {
-			fmt.Fprintln(w, wrapped("-> "+f.Remedy, indent))
+			fmt.Fprintln(w, wrapped("-> "+printable(f.Remedy), indent))
 		}
 	}
 	fmt.Fprintf(w, "\n%d ok, %s, %s, %d skipped\n", count[good], plural(count[doubt], "warning"), plural(count[bad], "failure"), count[skipped])

@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/virtuoso902/org-runner/internal/config"
-	"github.com/virtuoso902/org-runner/internal/text"
 	"github.com/virtuoso902/org-runner/register"
 	"github.com/virtuoso902/org-runner/runner"
 )
@@ -39,7 +38,7 @@ type Invocation struct {
 	Stdout, Stderr io.Writer
 	Build          Build
 
-	otherwise []finding // what others make of the file of --env-file
+	otherwise []finding // what --env-file and the shell say differently
 }
 
 // command is one of the program's commands.
@@ -76,7 +75,7 @@ func Main(call Invocation) int {
 	case errors.As(err, &told):
 		return told.code
 	}
-	fmt.Fprintf(call.Stderr, "org-runner: %s\n", text.Lines(err.Error()))
+	fmt.Fprintf(call.Stderr, "org-runner: %s\n", printableLines(err.Error()))
 	return exitCode(err)
 }
 

@@ -5,8 +5,102 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/dotenv"
+	"github.com/virtuoso902/org-runner/register"
 )
+
+// envFile is the option that stands before or after the command's name.
+const envFile = "--env-file"
+
+// alternatives are variables of which one is to be set: a file that has one of
+// them speaks for all.
+var alternatives = [][]string{
+	{"GITHUB_TOKEN", "GITHUB_APP_", "RUNNER_TOKEN", "RUNNER_JITCONFIG"},
+	{"GITHUB_ORGANIZATION", "GITHUB_REPOSITORY", "GITHUB_ENTERPRISE"},
+}
+
+// takeEnvFile takes --env-file out of the arguments and puts the file's variables
+// into the environment. The file wins: who names it wants what it says, whatever
+// this shell has been used for.
+func takeEnvFile(call *Invocation) error {
+	var rest []string
+	path, given := "", false
+	for i := 0; i < len(call.Args); i++ {
+		argument := call.Args[i]
+		value, joined := strings.CutPrefix(argument, envFile+"=")
+		switch {
+		case joined:
+			path, given = value, true
+		case argument == envFile:
+			if i++; i == len(call.Args) {
+				return fmt.Errorf("%w: %s wants a file, as in org-runner %s .env check", errUsage, envFile, envFile)
+			}
+			path, given = call.Args[i], true
+		default:
+			rest = append(rest, argument)
+		}
+	}
+	call.Args = rest
+	if !given {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w: %s cannot be read: %w: start from a copy of .env.example", register.ErrConfiguration, path, err)
+	}
+	file, err := dotenv.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", register.ErrConfiguration, path, err)
+	}
+	inFile := file.Environ()
+	call.otherwise = judgeEnvFile(path, file, call.Environ)
+	call.Environ = append(slices.DeleteFunc(slices.Clone(call.Environ), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		return slices.ContainsFunc(inFile, func(other string) bool { return replaces(other, name) })
+	}), inFile...)
+	return nil
+}
+
+// otherwise warns of the variables that the shell has too, and not as the file has
+// them: for compose it is the shell that wins.
+func otherwise(path string, file *dotenv.File, environ []string) (findings []finding) {
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if inJob(environ) && slices.Contains(ofEveryJob, name) {
+			continue // setByJob tells
+		}
+		switch said, set := file.Get(name); {
+		case set && said != value:
+			findings = append(findings, warn(onVariables, name+" is also set in this shell, to something else: docker compose takes that one",
+				"unset "+name+" in this shell, or set it to the same in "+path))
+		case !set && value != "" && config.IsOurs(name) && slices.ContainsFunc(file.Environ(), func(other string) bool { return replaces(other, name) }):
+			findings = append(findings, warn(onVariables, name+" is also set in this shell, and "+path+" has another variable for that: docker compose takes both",
+				"unset "+name+" in this shell"))
+		}
+	}
+	return findings
+}
+
+// replaces tells whether a file's variable ("NAME=value") takes the place of one
+// of the shell's.
+func replaces(inFile, name string) bool {
+	other, value, _ := strings.Cut(inFile, "=")
+	if other == name {
+		return true
+	}
+	return value != "" && config.IsOurs(name) && slices.ContainsFunc(alternatives, func(group []string) bool {
+		in := func(name string) bool {
+			return slices.ContainsFunc(group, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		}
+		return in(name) && in(other)
+	})
+}
 
 // durationFlag defines an option that says what it wants of who gives it no
 // duration; flag's own does not.

@@ -81,10 +81,6 @@ func runMonitor(call Invocation) error {
 	if err != nil {
 		return err
 	}
-	if name, ok := config.HostName(own); ok { // an address is known by the connection
-		hosts = append(hosts, name)
-	}
-	hosts = append(hosts, c.MonitorHosts...)
 	masker := &secret.Masker{}
 	log := logger(masker.Writer(call.Stderr), c)
 	transport := monitor.NewTransport(register.NewTransport(), *calls)
@@ -104,6 +100,10 @@ func runMonitor(call Invocation) error {
 	})
 	if err != nil {
 		return err
+	}
+	hosts = append(hosts, c.MonitorHosts...)
+	if name, ok := config.HostName(own); ok { // of --listen; where that is :PORT, the connection tells
+		hosts = append(hosts, name)
 	}
 	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer end()

@@ -154,6 +154,9 @@ func status(call Invocation) error {
 // terminal.
 func printable(others string) string { return text.Line(others) }
 
+// printableLines is the same of text with line ends of ours, as an error's.
+func printableLines(others string) string { return text.Lines(others) }
+
 // shown is the same of a name, or an address, in the length of one.
 func shown(others string) string { return text.Name(others) }
 
