@@ -141,7 +141,7 @@ func parseLine(text string, first bool) (l line, rest string, err error) {
 }
 
 func errReplaces(name string) error {
-	return fmt.Errorf("has a $ that compose would replace (%s): write the value in single quotes", name)
+	return fmt.Errorf("has a $ that compose would replace (%s): write the value in single quotes, which docker run --env-file takes as part of it", name)
 }
 
 // replaces tells whether compose would put something in the place of a $.
