@@ -269,7 +269,7 @@ func TestComposeWrongToken(t *testing.T) {
 	p := o.compose("GITHUB_TOKEN=ghp_wrong-one")
 	before := github.Count("registration-token")
 	p.up()
-	for deadline := time.Now().Add(patience); !strings.Contains(p.logs(), "waiting before GitHub is asked again"); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(p.logs(), "waiting before registering"); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no wait in\n%s", p.logs())
 		}
