@@ -47,7 +47,7 @@ func (s *session) verdict() (ending, error) {
 	case s.ghost != "" && !(s.Ephemeral && s.started):
 		end.reason = s.ghost
 		return end, nil
-	case s.deleted && !(s.Ephemeral && s.started):
+	case s.deleted && !(s.Ephemeral && s.started) && (s.GitHub == nil || s.isGone()): // a job's name may say so too
 		end.reason = "the registration was deleted at GitHub"
 		return end, nil
 	case status.ExitStatus() == 7:
