@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
-	if set.Work != absolute(l.Home, l.WorkDir) {
+	if set.Work != filepath.Clean(absolute(l.Home, l.WorkDir)) {
 		l.WorkDir = set.Work
 		l.Log.Info().Str("folder", l.WorkDir).Msg("another runner uses the work folder: this one has a folder of its own below it")
 	}
@@ -60,16 +61,37 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
+	if err := l.keepMarks(set); err != nil {
+		return err
+	}
 	for _, why := range set.Stays() {
 		l.Log.Warn().Msg(why + ": to have it reset, stop the runners, empty it, and start a new container")
 	}
-	return l.keepMarks(set)
+	return nil
+}
+
+// Survey looks at what a life of these options would reset and what not, and
+// changes nothing. nil: not in a container of org-runner's image.
+func Survey(o Options) (*reset.Set, error) {
+	l := &Life{Options: o, around: reset.Around(o.StateDir)}
+	if !l.around.Inside {
+		return nil, nil
+	}
+	var err error
+	if l.account, err = accountFor(l.User); err != nil {
+		return nil, err
+	}
+	note, kind := l.readNote()
+	if l.note = note; kind != ours && kind != released {
+		l.note.First = time.Time{}
+	}
+	return reset.Survey(l.places(kind == released && !l.around.Before), l.around)
 }
 
 // places tells the reset what is where.
 func (l *Life) places(old bool) reset.Options {
 	o := reset.Options{
-		Home: l.Home, Work: absolute(l.Home, l.WorkDir), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
+		Home: filepath.Clean(l.Home), Work: filepath.Clean(absolute(l.Home, l.WorkDir)), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
 		Notes: append([]string{noteFile, noteFile + ".new"}, registrationFiles...), // the registration is repair's
 		Part:  isInstalled, Outdated: outdated(l.Home), Noted: l.note.First, Updated: l.note.Updated,
@@ -159,7 +181,9 @@ func remedy(err error) string {
 	if !errors.As(err, &stuck) || !stuck.OnMount {
 		return startNew
 	}
-	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf %s", stuck.Path)
+	const most = 20 // of them in one line; the next start names the rest
+	paths := stuck.Paths[:min(len(stuck.Paths), most)]
+	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf '%s'", strings.Join(paths, "' '"))
 }
 
 // orUpdate names the other cause, if there are traces of it: an update that came

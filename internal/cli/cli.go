@@ -107,7 +107,7 @@ func dispatch(call Invocation) error {
 			return c.run(call)
 		}
 	}
-	return fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name))
+	return misused(call, fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name)))
 }
 
 // exitCode finds the code of an error; the order matters where one wraps
