@@ -96,6 +96,30 @@ func TestStopBusyWithoutTime(t *testing.T) {
 	}
 }
 
+// Between two jobs of one container what the first has left running is ended, root's
+// too; what an operator has started in it is left alone.
+func TestNothingOfAJobRunsBesideTheNext(t *testing.T) {
+	o := newOrganization(t)
+	first := o.enqueue("coach", "env -u RUNNER_TRACKING_ID setsid sleep 777 > /dev/null 2>&1 < /dev/null & sudo -n env -u RUNNER_TRACKING_ID setsid sleep 778 > /dev/null 2>&1 < /dev/null & sleep 1")
+	c := o.run("--env", "EPHEMERAL=false")
+	c.do("exec", "-d", c.id, "sleep", "779")
+	if j := o.completed(first); j.Result != "success" {
+		t.Fatalf("the job: %+v", j)
+	}
+	second := o.enqueue("coach", "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2> /dev/null")
+	j := o.completed(second)
+	for program, want := range map[string]bool{"sleep 777": false, "sleep 778": false, "sleep 779": true} {
+		if got := strings.Contains(j.Log, program+" "); got != want {
+			t.Errorf("%s runs beside the next job: %t\n%s", program, got, j.Log)
+		}
+	}
+	c.do("stop", c.id)
+	if code := c.wait(); code != "0" {
+		t.Errorf("exit code %s", code)
+	}
+	o.none()
+}
+
 func TestKilledContainerIsRepaired(t *testing.T) {
 	o := newOrganization(t)
 	c := o.run()
