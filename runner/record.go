@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,6 +27,9 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
+	// Place is where that was noted: in the copy of a folder, on a cloned machine,
+	// it is another one than here.
+	Place string `json:"place,omitempty"`
 	// Left are the runners that GitHub went on to call busy when all patience was
 	// over: their names and, as far as they are known, their ids.
 	Left map[string]int64 `json:"left,omitempty"`
@@ -49,6 +53,7 @@ type record struct {
 
 	path string
 	lock *os.File
+	here string // this folder on this machine since it was booted; "": unknown
 	log  zerolog.Logger
 }
 
@@ -68,7 +73,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		lock.Close()
 		return nil, fmt.Errorf("%w: another org-runner already runs with %s: give each its own RUNNER_HOME", ErrConfiguration, dir)
 	}
-	r.lock, r.path = lock, filepath.Join(dir, "life.json")
+	r.lock, r.path, r.here = lock, filepath.Join(dir, "life.json"), place(lock)
 	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn().Err(err).Msg("saved state cannot be read: ignoring it")
@@ -77,6 +82,16 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		log.Warn().Str("file", r.path).Msg("saved state is damaged: ignoring it")
 	}
 	return r, nil
+}
+
+// place is the machine's boot and the file's inode, "" if they cannot be told.
+func place(file *os.File) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	info, problem := file.Stat()
+	if err != nil || problem != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", strings.TrimSpace(string(boot)), info.Sys().(*syscall.Stat_t).Ino)
 }
 
 // openLock removes what is no file under its name: a job can put it there.
@@ -134,7 +149,7 @@ func (r *record) fail(why string, hopeless bool) {
 
 func (r *record) setRunner(name string, id int64) {
 	if r.Name != name || r.ID != id {
-		r.Name, r.ID = name, id
+		r.Name, r.ID, r.Place = name, id, r.here
 		r.save()
 	}
 }
