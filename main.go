@@ -60,7 +60,7 @@
 //
 //	RUNNER_REGISTER_TIMEOUT  15m: how long to try
 //	RUNNER_STOP_GRACE        10s: what the engine gives between SIGTERM and SIGKILL
-//	RUNNER_ON_REUSE          reset or refuse: a container that has run before
+//	RUNNER_ON_REUSE          reset or refuse: a container or volume that has run before
 //	RUNNER_WATCHDOG          5m: how often an idle runner asks GitHub whether it is still there; 0: never
 //	RUNNER_PRUNE_AGE         2m: between the two sightings of prune
 //	RUNNER_RECORDS           file of job records (JSON Lines)

@@ -107,6 +107,9 @@ func (l *Life) deleteByID(ctx context.Context, id int64) error {
 		if !busy {
 			return nil
 		}
+		if try == 1 {
+			l.Log.Warn().Str("runner", l.name).Msg("the runner is still busy at GitHub: trying to delete it again, not for long")
+		}
 		if l.killedJob && try == killedTries || sleep(ctx, busyPause) != nil {
 			return errStillBusy
 		}

@@ -158,6 +158,7 @@ type Life struct {
 	kept         *reset.Set // the places, locked
 	jobRan       bool       // a job has begun in this life
 	broken       error      // no job can do its first step here
+	jobless      bool       // none had run up to this life, though others have been here
 	warnedOfRoot string     // what was said of a job that may have been root
 	intact       time.Time  // until when the runner's own files were as they should be
 
@@ -218,6 +219,9 @@ func (l *Life) live() error {
 	}
 	if l.Refused != nil {
 		return l.Refused
+	}
+	if err := l.awaitEarlierJob(); err != nil { // its files are not reset meanwhile
+		return l.stopEarly(err)
 	}
 	if err := l.prepare(); err != nil {
 		return err
@@ -299,6 +303,9 @@ func (l *Life) prepare() (err error) {
 	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
 		return err
 	}
+	if problem := checkToolCache(absolute(l.Home, l.WorkDir), l.account); problem != nil {
+		l.Log.Warn().Msg(problem.Error())
+	}
 	if l.reaper, err = newReaper(); err != nil {
 		return err
 	}
@@ -334,6 +341,7 @@ func checkFolder(home string) error {
 
 // conclude turns the end of a life into what the caller reports.
 func (l *Life) conclude(err error) error {
+	l.noteJobless()
 	var stopped stopCause
 	if err == nil || errors.As(err, &stopped) && !errors.Is(err, ErrUnclean) {
 		l.record.succeed() // a clean stop is no failure, wherever it came

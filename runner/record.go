@@ -43,6 +43,9 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Jobless: no job had run in this container when its last life ended. It is not
+	// there while one can run, so a job that keeps or removes it gains nothing.
+	Jobless bool `json:"jobless,omitempty"`
 	// Hopeless says that another start with the same configuration would have
 	// ended as that one did. Config stands for it, a hash that Salt is a part of.
 	Hopeless bool   `json:"hopeless,omitempty"`

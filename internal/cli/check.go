@@ -57,6 +57,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onReset        = "reset"
 	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
@@ -65,9 +66,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func checkNetwork(ctx context.Context, c config.Config) []finding {
 		}))
 	}
 	if failures := sideways(ctx, checks); len(failures) > 0 {
-		return append(clock, failures...)
+		return append(clock, slices.Compact(failures)...) // a proxy refuses all for one reason
 	}
 	how := ""
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.APIURL}); err == nil && proxy != nil {
@@ -97,7 +98,7 @@ func unreached(host string, err error) finding {
 	var proxy *register.Error
 	switch {
 	case errors.As(err, &proxy):
-		f.code, f.Detail, f.Remedy = exitCode(err), host+" cannot be reached: "+proxy.Message, proxy.Remedy
+		f.code, f.Detail, f.Remedy = exitCode(err), proxy.Message, proxy.Remedy
 	case errors.As(err, &certificate):
 		f.code = exitConfiguration
 		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
@@ -166,7 +167,8 @@ func checkHere(c config.Config, environ []string) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkFolders(c), checkHooks(environ, c)}
+	findings := append([]finding{folder, checkFolders(c)}, checkReset(c)...)
+	findings = append(findings, checkHooks(environ, c))
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {

@@ -38,6 +38,7 @@ func notified() chan os.Signal {
 	signals := stops
 	if signals == nil {
 		signals = catchStops()
+		defer signal.Stop(signals)
 	}
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)

@@ -108,6 +108,9 @@ func TestDocumentsNameWhatIsHandedOn(t *testing.T) {
 		if config.IsOurs(v.Name) {
 			t.Errorf("%s is ours, and does not reach children", v.Name)
 		}
+		if hint := config.Hint(v.Name); hint != "" {
+			t.Errorf("%s is warned of: %s", v.Name, hint)
+		}
 		line := "\n      " + v.Name + ":\n"
 		if !strings.Contains(compose, line) {
 			t.Errorf("docker-compose.yml does not hand on %s", v.Name)

@@ -28,12 +28,12 @@ func (e *Changed) Error() string {
 
 // Stuck is what cannot be deleted for want of rights.
 type Stuck struct {
-	Path    string
+	Paths   []string
 	OnMount bool   // a new container would find it again
 	Cause   string // why no more rights could be had
 }
 
-func (e *Stuck) Error() string { return e.Path + " belongs to another user: " + e.Cause }
+func (e *Stuck) Error() string { return e.Paths[0] + " belongs to another user: " + e.Cause }
 
 // Reset removes what jobs made. used: this container has run before; otherwise
 // only what earlier containers left on mounts of ours is removed. The image's files
@@ -151,7 +151,10 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 		r = o.run()
 	}
 	if r.Error == "" && len(r.Denied) > 0 {
-		stuck := &Stuck{Path: p.Path + "/" + r.Denied[0], OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
+		stuck := &Stuck{OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
+		for _, below := range r.Denied {
+			stuck.Paths = append(stuck.Paths, p.Path+"/"+below)
+		}
 		if os.Geteuid() == 0 {
 			return r.Removed, stuck
 		}
@@ -207,7 +210,7 @@ func (s *Set) makeFolders(p *Place) error {
 		}
 	}
 	slices.Sort(missing) // a folder before what is in it
-	root, err := os.OpenRoot(p.Path)
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", p.fd()))
 	if err != nil {
 		return err
 	}

@@ -144,6 +144,12 @@ func (s *Set) add(path string, taking bool) (*Place, error) {
 	if err != nil || p == nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(s.places, func(other *Place) bool {
+		return other.dir != nil && p.dir != nil && other.info.inode == p.info.inode && other.info.device == p.info.device
+	}) {
+		p.dir.Close()
+		return nil, nil // the same folder, mounted twice
+	}
 	p.home = path == s.Home
 	for _, other := range slices.Concat([]string{s.Home, s.Work, s.State}, s.Shared, s.Own) {
 		inside := p.within(other)
