@@ -18,7 +18,7 @@ import (
 type earlier struct {
 	name string
 	ids  []int64 // what is known of its id; none: it was being made
-	here bool    // it was noted here, since this machine was booted
+	here bool    // we have noted it here, since this machine was booted
 	past bool    // it has been waited for already
 }
 
@@ -259,9 +259,9 @@ func (l *Life) leftover() (left []earlier) {
 		}
 		at := slices.IndexFunc(left, func(e earlier) bool { return e.name == name })
 		if at < 0 {
-			at, left = len(left), append(left, earlier{name: name, here: l.record.here != "" && l.record.Place == l.record.here})
+			at, left = len(left), append(left, earlier{name: name, here: name == l.record.Name && l.record.isOurs()})
 		}
-		if id != 0 {
+		if id != 0 && !(left[at].here && len(left[at].ids) > 0) { // what we have noted needs no other word
 			left[at].ids = append(left[at].ids, id)
 		}
 	}

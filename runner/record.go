@@ -3,6 +3,9 @@
 package runner
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,9 +30,9 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
-	// Place is where that was noted: in the copy of a folder, on a cloned machine,
-	// it is another one than here.
-	Place string `json:"place,omitempty"`
+	// Code says that we have noted both, and here: a job cannot make it, and in the
+	// copy of a folder, on a cloned machine, it is another one.
+	Code string `json:"code,omitempty"`
 	// Left are the runners that GitHub went on to call busy when all patience was
 	// over: their names and, as far as they are known, their ids.
 	Left map[string]int64 `json:"left,omitempty"`
@@ -57,6 +60,7 @@ type record struct {
 	path string
 	lock *os.File
 	here string // this folder on this machine since it was booted; "": unknown
+	key  []byte // for Code: what no job has
 	log  zerolog.Logger
 }
 
@@ -86,6 +90,18 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	}
 	return r, nil
 }
+
+func (r *record) code() string {
+	if r.here == "" || r.Name == "" {
+		return ""
+	}
+	code := hmac.New(sha256.New, r.key)
+	fmt.Fprintf(code, "%s\n%s\n%d", r.here, r.Name, r.ID)
+	return hex.EncodeToString(code.Sum(nil))
+}
+
+// isOurs tells whether the name and the id were noted by us, here.
+func (r *record) isOurs() bool { return r.Code != "" && hmac.Equal([]byte(r.Code), []byte(r.code())) }
 
 // place is the machine's boot and the file's inode, "" if they cannot be told.
 func place(file *os.File) string {
@@ -152,7 +168,8 @@ func (r *record) fail(why string, hopeless bool) {
 
 func (r *record) setRunner(name string, id int64) {
 	if r.Name != name || r.ID != id {
-		r.Name, r.ID, r.Place = name, id, r.here
+		r.Name, r.ID = name, id
+		r.Code = r.code()
 		r.save()
 	}
 }
