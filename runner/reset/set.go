@@ -43,6 +43,7 @@ type Set struct {
 	root      uint64 // id of the container's own layer
 	places    []*Place
 	restore   []string // profile files that come from /etc/skel again
+	unlinked  []File   // files of which a name has been removed
 }
 
 // ErrInUse is a home or a work folder that another runner lives in.
