@@ -18,6 +18,7 @@ import (
 type earlier struct {
 	name string
 	ids  []int64 // what is known of its id; none: it was being made
+	past bool    // it has been waited for already
 }
 
 // owns tells whether the runner that GitHub has under the name is that one. An
@@ -38,7 +39,9 @@ func (l *Life) repair() error {
 		return l.wipe()
 	}
 	for _, old := range left {
-		l.Log.Warn().Str("runner", old.name).Msg("the last run did not stop cleanly: deleting its runner first")
+		if !old.past {
+			l.Log.Warn().Str("runner", old.name).Msg("the last run did not stop cleanly: deleting its runner first")
+		}
 	}
 	killLeftovers(l.Home)
 	if l.GitHub == nil {
@@ -57,17 +60,62 @@ func (l *Life) deleteEarlier(left []earlier) error {
 	defer cancel()
 	defer l.waits.Set("")
 	for _, old := range left {
+		if old.past {
+			continue
+		}
 		busy, err := l.awaitDeleted(ctx, old)
 		switch {
 		case l.ctx.Err() != nil:
 			return context.Cause(l.ctx)
 		case err != nil:
 			return err
-		case busy && old.name == l.name:
-			l.leaveBusy()
+		case busy:
+			l.keepLeft(old)
 		}
 	}
+	if _, err := l.deleteLeft(ctx); err != nil {
+		l.Log.Debug().Err(err).Msg("an earlier life's runner is still at GitHub")
+	}
+	if _, still := l.record.Left[l.name]; still {
+		l.leaveBusy()
+	}
 	return nil
+}
+
+// keepLeft notes a runner that GitHub goes on to call busy, for a later start or stop.
+func (l *Life) keepLeft(old earlier) {
+	if l.record.Left == nil {
+		l.record.Left = map[string]int64{}
+	}
+	l.record.Left[old.name] = 0
+	if len(old.ids) > 0 {
+		l.record.Left[old.name] = old.ids[0]
+	}
+	l.record.save()
+}
+
+// deleteLeft tries those once, and returns the name of one that is still there.
+func (l *Life) deleteLeft(ctx context.Context) (still string, err error) {
+	for name, id := range l.record.Left {
+		old := earlier{name: name, past: true}
+		if id != 0 {
+			old.ids = []int64{id}
+		}
+		busy, problem := false, error(nil)
+		if l.GitHub != nil && l.isOfFleet(name) {
+			busy, problem = l.deleteOne(ctx, old)
+		}
+		if busy {
+			problem = errStillBusy
+		}
+		if problem != nil {
+			still, err = name, problem
+			continue
+		}
+		delete(l.record.Left, name)
+		l.record.save()
+	}
+	return still, err
 }
 
 // awaitDeleted deletes a runner of an earlier life; busy: it is still running a job
@@ -113,6 +161,12 @@ func (l *Life) stopEarly(reason error) error {
 	if signal, _ := l.stop.first(); signal == nil {
 		return reason
 	}
+	if l.Refused != nil {
+		if l.record.Name == "" {
+			return reason
+		}
+		return unclean(l.record.Name, errors.New("it cannot be deleted without a good configuration"), reason)
+	}
 	left := l.leftover()
 	if len(left) == 0 || l.GitHub == nil && l.Token.IsZero() {
 		return reason
@@ -120,6 +174,9 @@ func (l *Life) stopEarly(reason error) error {
 	ctx, cancel := l.cleanupContext(leaveBudget)
 	defer cancel()
 	for _, old := range left {
+		if old.past {
+			continue
+		}
 		busy, err := false, errors.New("without access to the API it cannot be deleted before it is registered again")
 		if l.GitHub != nil {
 			busy, err = l.deleteOne(ctx, old)
@@ -134,6 +191,9 @@ func (l *Life) stopEarly(reason error) error {
 	l.forget()
 	if err := wipeRegistration(l.Home); err != nil {
 		l.Log.Warn().Err(err).Msg("what the registration left in the runner's folder cannot be removed")
+	}
+	if still, err := l.deleteLeft(ctx); err != nil {
+		return unclean(still, err, reason)
 	}
 	return reason
 }
@@ -180,6 +240,9 @@ func (l *Life) leftover() (left []earlier) {
 			consider(l.name, 0)
 		}
 	}
+	for name := range l.record.Left {
+		left = append(left, earlier{name: name, past: true})
+	}
 	return left
 }
 
@@ -190,5 +253,5 @@ const longestRunnerName = 64
 // hostname may have been another one, if its folder is on a volume.
 func (l *Life) isOfFleet(name string) bool {
 	base := l.Base[:min(len(l.Base), longestRunnerName-len("-0000"))]
-	return name == l.name || base != "" && strings.HasPrefix(name, base+"-")
+	return name == l.name || name == l.Name || base != "" && strings.HasPrefix(name, base+"-")
 }

@@ -50,8 +50,12 @@ func (s *session) takeLine(l line) {
 		name, result, _ := endOf(l.text)
 		s.follow(s.work.completed(name, result, time.Now()))
 	case connectionLost:
-		s.view.connection(false)
-		s.soon() // the official listener may never say that it is back
+		// The official listener may never say that it is back. Where nobody else can
+		// say so it is not called lost: it ends by itself when it is.
+		if s.GitHub != nil && s.every > 0 {
+			s.view.connection(false)
+			s.soon()
+		}
 		s.Log.Warn().Str("error", l.text).Msg("the runner has lost its connection to GitHub and retries")
 	case connectionBack:
 		s.view.connection(true)

@@ -3,16 +3,12 @@
 package runner
 
 import (
-	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -30,6 +26,9 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
+	// Left are the runners that GitHub went on to call busy when all patience was
+	// over: their names and, as far as they are known, their ids.
+	Left map[string]int64 `json:"left,omitempty"`
 	// Instead is the name that this container has taken because another one has
 	// its own.
 	Instead string `json:"instead,omitempty"`
@@ -40,6 +39,14 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Jobless: no job had run in this container when its last life ended. It is not
+	// there while one can run, so a job that keeps or removes it gains nothing.
+	Jobless bool `json:"jobless,omitempty"`
+	// Hopeless says that another start with the same configuration would have
+	// ended as that one did. Config stands for it, a hash that Salt is a part of.
+	Hopeless bool   `json:"hopeless,omitempty"`
+	Config   string `json:"config,omitempty"`
+	Salt     string `json:"salt,omitempty"`
 	// Stepless counts the jobs in a row that failed before their first step.
 	Stepless int `json:"stepless,omitempty"`
 
@@ -57,7 +64,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	}
 	lock, err := openLock(filepath.Join(dir, "lock"))
 	if err != nil {
-		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
+		log.Warn().Err(err).Msgf("cannot save state to %s: after a crash this container will not clean up its runner", dir)
 		return r, nil
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
@@ -67,10 +74,10 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	r.lock, r.path = lock, filepath.Join(dir, "life.json")
 	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Warn().Err(err).Msg("the record of the last life cannot be read: starting without it")
+		log.Warn().Err(err).Msg("saved state cannot be read: ignoring it")
 	}
 	if err == nil && json.Unmarshal(data, r) != nil {
-		log.Warn().Str("file", r.path).Msg("the record of the last life is damaged: starting without it")
+		log.Warn().Str("file", r.path).Msg("saved state is damaged: ignoring it")
 	}
 	return r, nil
 }
@@ -93,7 +100,7 @@ func (r *record) save() {
 		err = safefile.Write(r.path, data)
 	}
 	if err != nil {
-		r.log.Warn().Err(err).Msg("what the next start should know could not be written")
+		r.log.Warn().Err(err).Msg("could not save state")
 	}
 }
 
@@ -105,26 +112,26 @@ func (r *record) close() {
 
 // begin counts this life as failed until it succeeds, so that one that is
 // killed counts too.
-func (r *record) begin(now time.Time) {
+func (r *record) begin(now time.Time, config string) {
 	if now.Sub(r.LastStart) > longestFailureWait {
 		r.Failures = 0 // that one lived: no crash loop
 	}
 	r.Failures++
-	r.LastStart, r.LastError = now, ""
+	r.LastStart, r.LastError, r.Hopeless, r.Config = now, "", false, config
 	r.save()
 }
 
 // succeed ends the row of failures.
 func (r *record) succeed() {
 	if r.Failures != 0 {
-		r.Failures, r.LastStart, r.LastError = 0, time.Time{}, ""
+		r.Failures, r.LastStart, r.LastError, r.Hopeless = 0, time.Time{}, "", false
 		r.save()
 	}
 }
 
 // fail keeps why, for the next start to tell.
-func (r *record) fail(why string) {
-	r.LastError = records.Bounded(why)
+func (r *record) fail(why string, hopeless bool) {
+	r.LastError, r.Hopeless = records.Bounded(why), hopeless
 	r.save()
 }
 
@@ -132,65 +139,5 @@ func (r *record) setRunner(name string, id int64) {
 	if r.Name != name || r.ID != id {
 		r.Name, r.ID = name, id
 		r.save()
-	}
-}
-
-// The wait before a life that follows failed ones: none after the first, then
-// 5 s doubled each time up to 10 min. Docker's own back-off ends at 1 min and
-// starts over as soon as a container has lived for 10 s.
-const (
-	firstFailureWait   = 5 * time.Second
-	longestFailureWait = 10 * time.Minute
-)
-
-func failureWait(failures int) time.Duration {
-	if failures < 2 {
-		return 0
-	}
-	return min(firstFailureWait<<min(failures-2, 10), longestFailureWait)
-}
-
-// jittered returns between half of d and d, so that a fleet that failed
-// together does not come back together.
-func jittered(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d/2 + rand.N(d/2+1)
-}
-
-// waitOutFailures makes an engine's crash loop ask GitHub less and less.
-func (l *Life) waitOutFailures() error {
-	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
-		why := strings.ToValidUTF8(records.Bounded(cmp.Or(l.record.LastError, "it was killed")), "?")
-		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).Str("last", why).
-			Msg("failed starts in a row: waiting before registering")
-		l.Trouble.Set(fmt.Sprintf("%d failed starts in a row: waiting %s before registering; the last one: %s", l.record.Failures, wait.Round(time.Second), why))
-		if err := sleep(l.ctx, wait); err != nil {
-			return err
-		}
-		l.Trouble.Set("")
-	}
-	l.record.begin(time.Now())
-	return nil
-}
-
-// pause spaces the registrations within one life; the first is immediate.
-func (l *Life) pause(again int) error {
-	return sleep(l.ctx, jittered(failureWait(again)))
-}
-
-// sleep waits for d, or returns the cause for which ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
@@ -151,15 +153,25 @@ func (l *Life) resetPlaces(set *reset.Set) error {
 			return fmt.Errorf("%w: a job has changed %s, a part of the runner itself%s: %s", ErrConfiguration, changed, l.orUpdate(intact), startNew)
 		}
 	}
+	free := freeSpace(l.Home)
 	removed, err := set.Reset(l.used)
 	if err != nil {
 		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: %s", ErrConfiguration, err, remedy(err))
 	}
-	l.Log.Info().Int("removed", removed).Dur("took", time.Since(began)).Msg("container reused: deleted files of earlier jobs")
+	l.Log.Info().Int("removed", removed).Int64("freed_bytes", max(freeSpace(l.Home)-free, 0)).Dur("took", time.Since(began)).Msg("container reused: deleted files of earlier jobs")
 	if mounts := set.Kept(); len(mounts) > 0 {
 		l.Log.Debug().Strs("mounts", mounts).Msg("what is mounted below a place is never reset")
 	}
 	return nil
+}
+
+// freeSpace is how much room is left where a folder is, in bytes; 0 if unknown.
+func freeSpace(dir string) int64 {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil {
+		return 0
+	}
+	return int64(s.Bavail) * s.Bsize
 }
 
 // remedy is what helps against a reset that cannot be done: what is on a mount is

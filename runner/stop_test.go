@@ -16,7 +16,7 @@ import (
 func TestPlanFitsIntoEveryGrace(t *testing.T) {
 	for grace := time.Second; grace <= 6*time.Hour; grace += grace/7 + time.Millisecond {
 		p := planFor(grace)
-		step := min(grace/6, time.Second)
+		step := grace / 8
 		if grace >= 16*time.Second {
 			step = 10 * time.Second
 		}
@@ -29,7 +29,7 @@ func TestPlanFitsIntoEveryGrace(t *testing.T) {
 			length  time.Duration
 			atLeast time.Duration
 		}{
-			{"drain", p.cancelAt, min(grace/14, 10*time.Second)},
+			{"drain", p.cancelAt, min(grace/10, 10*time.Second)},
 			{"cancel", p.stepsAt - p.cancelAt, step},
 			{"report", p.killAt - p.stepsAt, min(report, 2*time.Second)},
 			{"deregister", p.giveUp - p.killAt, min(grace/10, 5*time.Second)},
@@ -45,9 +45,9 @@ func TestPlanFitsIntoEveryGrace(t *testing.T) {
 func TestPlansOfTheComment(t *testing.T) {
 	const ms = time.Millisecond
 	for grace, parts := range map[time.Duration][5]time.Duration{
-		10 * time.Second: {3250 * ms, 3000 * ms, 2000 * ms, 1250 * ms, 500 * ms},
-		16 * time.Second: {1200 * ms, 10000 * ms, 2000 * ms, 2000 * ms, 800 * ms},
-		60 * time.Second: {39500 * ms, 10000 * ms, 2000 * ms, 7500 * ms, 1000 * ms},
+		10 * time.Second: {5250 * ms, 1250 * ms, 2000 * ms, 1000 * ms, 500 * ms},
+		16 * time.Second: {1600 * ms, 10000 * ms, 2000 * ms, 1600 * ms, 800 * ms},
+		60 * time.Second: {41000 * ms, 10000 * ms, 2000 * ms, 6000 * ms, 1000 * ms},
 	} {
 		p := planFor(grace)
 		if got := [5]time.Duration{p.cancelAt, p.stepsAt - p.cancelAt, p.killAt - p.stepsAt, p.giveUp - p.killAt, grace - p.giveUp}; got != parts {

@@ -68,7 +68,7 @@ func (s *Server) lose(r *Runner, now time.Time) {
 
 // handleRunner is the runner's own protocol with GitHub, in our words.
 func (s *Server) handleRunner(q request) response {
-	if q.operation == "runner:message" {
+	if q.operation == "runner:message" || q.operation == "runner:hold" {
 		return s.message(q)
 	}
 	var answer response
@@ -193,7 +193,9 @@ func (s *Server) register(in runnerRequest) response {
 	return ok(map[string]any{"id": r.ID, "credential": r.credential, "poolId": group.ID, "poolName": group.Name})
 }
 
-// message is the listener's long poll: up to 5 s without news.
+// message is the listener's long poll: up to 5 s without news. A listener also holds
+// a call of its own open, which never brings any: a runner whose polls go wrong, or
+// that waits a minute before the next, is no runner that GitHub has lost.
 func (s *Server) message(q request) response {
 	var in runnerRequest
 	if json.Unmarshal(q.body, &in) != nil {
@@ -221,7 +223,10 @@ func (s *Server) message(q request) response {
 				mine.polls++
 				r.Online = true
 			}
-			answer = s.news(r, in)
+			answer = response{}
+			if q.operation == "runner:message" {
+				answer = s.news(r, in)
+			}
 			// Waking all for nothing new would have every poll wake every other.
 			if arrived || answer.status != 0 {
 				s.wake()

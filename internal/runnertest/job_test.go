@@ -26,7 +26,7 @@ func TestTimesOfACancellation(t *testing.T) {
 	}{
 		"a shell that waits for its child": {"touch $MARK; sleep 300", false, 12500 * time.Millisecond, 15 * time.Second},
 		"deaf to both signals":             {"trap '' INT TERM; touch $MARK; while :; do sleep 0.1; done", false, 10 * time.Second, 12500 * time.Millisecond},
-		"ends on SIGINT":                   {"touch $MARK; exec sleep 300", false, 300 * time.Millisecond, 2500 * time.Millisecond},
+		"ends on SIGINT":                   {": > $MARK; exec sleep 300", false, 300 * time.Millisecond, 2500 * time.Millisecond},
 		"killed from outside":              {"touch $MARK; sleep 300", true, 500 * time.Millisecond, 2500 * time.Millisecond},
 	} {
 		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
@@ -93,7 +93,7 @@ func TestFiles(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
 		}
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"ls ../../_temp; (env -u RUNNER_TRACKING_ID sleep 987 &) >/dev/null 2>&1; (sleep 986 &) >/dev/null 2>&1"}})
+		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"ls ../../_temp; sleep 986 >/dev/null 2>&1 & env -u RUNNER_TRACKING_ID sleep 987 >/dev/null 2>&1 & until [ $(cat /proc/$!/comm) = sleep ]; do sleep 0.01; done"}})
 		f.start("run.sh").end()
 		for _, name := range []string{"_diag/pages", "_diag/blocks", "_work/_PipelineMapping/acme/coach/PipelineFolder.json", "_work/_temp", "_work/_tool", "_work/coach/coach", ".env", ".path"} {
 			if !f.has(name) {

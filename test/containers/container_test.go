@@ -113,26 +113,32 @@ func TestWrongToken(t *testing.T) {
 }
 
 func TestAllowedRepositories(t *testing.T) {
-	o := newOrganization(t)
-	hook := filepath.Join(t.TempDir(), "own.sh")
-	if err := os.WriteFile(hook, []byte("echo the operator\\'s own hook\n"), 0o755); err != nil {
-		t.Fatal(err)
+	for name, user := range map[string][]string{"plain": nil, "root": {"--user", "root"}, "no capabilities": {"--cap-drop", "ALL", "--security-opt", "no-new-privileges"}} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrganization(t)
+			hook := filepath.Join(t.TempDir(), "own.sh")
+			if err := os.WriteFile(hook, []byte("echo the operator\\'s own hook\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			args := append(user, "-e", "ALLOWED_REPOSITORIES=mcp", "-v", hook+":/own.sh:ro", "-e", "ACTIONS_RUNNER_HOOK_JOB_STARTED=/own.sh", "-e", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED=/own.sh")
+			refused := github.Enqueue(githubtest.Job{Repository: o.name + "/coach", Plan: []githubtest.Step{{Run: "echo ran anyway"}, {Run: "echo ran anyway", If: "always()"}, {Run: "echo ran anyway", If: "failure()"}}})
+			c := o.run(args...)
+			j := o.completed(refused)
+			if j.Result != "failure" || strings.Contains(j.Log, "ran anyway") || strings.Contains(j.Log, "own hook") || !strings.Contains(j.Log, o.name+"/coach may not run") || !strings.Contains(j.Log, o.name+"/mcp") {
+				t.Errorf("the job of another repository: %+v", j)
+			}
+			if code := c.wait(); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+			admitted := o.enqueue("mcp", "echo ran")
+			c = o.run(args...)
+			if j := o.completed(admitted); j.Result != "success" || strings.Count(j.Log, "the operator's own hook") != 2 || !strings.Contains(j.Log, "ran") {
+				t.Errorf("the job of its own: %+v", j)
+			}
+			c.wait()
+			o.none()
+		})
 	}
-	args := []string{"-e", "ALLOWED_REPOSITORIES=mcp", "-v", hook + ":/own.sh:ro", "-e", "ACTIONS_RUNNER_HOOK_JOB_STARTED=/own.sh"}
-	refused := o.enqueue("coach", "echo ran anyway")
-	c := o.run(args...)
-	j := o.completed(refused)
-	if j.Result != "failure" || strings.Contains(j.Log, "ran anyway") || !strings.Contains(j.Log, o.name+"/coach may not run") || !strings.Contains(j.Log, o.name+"/mcp") {
-		t.Errorf("the job of another repository: %+v", j)
-	}
-	c.wait()
-	admitted := o.enqueue("mcp", "echo ran")
-	c = o.run(args...)
-	if j := o.completed(admitted); j.Result != "success" || !strings.Contains(j.Log, "the operator's own hook") || !strings.Contains(j.Log, "ran") {
-		t.Errorf("the job of its own: %+v", j)
-	}
-	c.wait()
-	o.none()
 }
 
 func TestReadOnlyContainer(t *testing.T) {

@@ -68,6 +68,7 @@ func work(root string) int {
 	}
 	message, _ := json.MarshalIndent(w.order.Job, "", "  ")
 	term.trace("Worker", "Job message:\n%s", message)
+	term.chatter("HostContext", 280)
 	go func() {
 		var word string
 		for decoder.Decode(&word) == nil {
