@@ -142,6 +142,7 @@ func (s *Set) order(p *Place) *Sweep {
 // its mark.
 func (s *Set) sweep(p *Place) (removed int, err error) {
 	o := s.order(p)
+	o.Unlinked = s.unlinked
 	var r Result
 	if os.Geteuid() == 0 && p.Kind == Ours && p.mark.owner != 0 {
 		if r, err = o.asUser(s.UID, s.GID); err != nil {
@@ -150,6 +151,7 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 	} else {
 		r = o.run()
 	}
+	s.unlinked = r.Unlinked
 	if r.Error == "" && len(r.Denied) > 0 {
 		stuck := &Stuck{OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
 		for _, below := range r.Denied {
@@ -158,13 +160,14 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 		if os.Geteuid() == 0 {
 			return r.Removed, stuck
 		}
-		o.Only, o.Hollow = r.Denied, r.Emptied
+		o.Only, o.Hollow, o.Unlinked = r.Denied, r.Emptied, r.Unlinked
 		more, err := o.asRoot()
 		if err != nil {
 			stuck.Cause = "sudo says " + err.Error()
 			return r.Removed, stuck
 		}
 		more.Removed += r.Removed
+		s.unlinked = more.Unlinked
 		if r = more; r.Error == "" && len(r.Denied) > 0 {
 			return r.Removed, stuck
 		}

@@ -43,6 +43,7 @@ type Set struct {
 	root      uint64 // id of the container's own layer
 	places    []*Place
 	restore   []string // profile files that come from /etc/skel again
+	unlinked  []File   // files of which a name has been removed
 }
 
 // ErrInUse is a home or a work folder that another runner lives in.
@@ -275,9 +276,9 @@ func stillThere(dir int, name string, i info) bool {
 	return err == nil && now.inode == i.inode
 }
 
-// Used tells whether an earlier life has been in the home or the work folder.
+// Used tells whether an earlier life has been on one of the mounts.
 func (s *Set) Used() bool {
-	return slices.ContainsFunc(s.places, func(p *Place) bool { return p.used && (p.home || p.Path == s.Work) })
+	return slices.ContainsFunc(s.places, func(p *Place) bool { return p.used })
 }
 
 // Stays says what is not reset, in words for people.

@@ -86,7 +86,7 @@ func TestRestartAfterASelfUpdate(t *testing.T) {
 				t.Errorf("the first job: %+v", j)
 			}
 			c.wait()
-			job = o.enqueue("coach", "test ! -e /home/runner/bin.2.336.0; test ! -e /home/runner/externals.2.336.0; test ! -e /home/runner/_work/_update; echo poison > /home/runner/bin/libcoreclr.so")
+			job = o.enqueue("coach", "for left in /home/runner/bin.2.336.0 /home/runner/externals.2.336.0 /home/runner/_work/_update; do if [ -e $left ]; then find $left; exit 1; fi; done; echo poison > /home/runner/bin/libcoreclr.so")
 			c.do("start", c.id)
 			if j := o.completed(job); j.Result != "success" {
 				t.Errorf("what the update has left is there: %s", j.Log)
