@@ -28,6 +28,9 @@ func (s *session) takeLine(l line) {
 	switch l.what {
 	case versionIs:
 		s.listener.pid() // while nothing but the runner has run
+		if s.work.running() {
+			return
+		}
 		s.view.versionIs(strings.Trim(records.Bounded(l.text), "'"))
 	case listening:
 		s.listener.pid()
