@@ -32,6 +32,7 @@
 //	RUNNER_TOKEN, RUNNER_TOKEN_FILE  a ready registration token: no access to the API
 //	RUNNER_JITCONFIG, RUNNER_JITCONFIG_FILE  a ready JIT configuration
 //	MONITOR_GITHUB_TOKEN             for the command monitor alone, instead of all of them
+//	MONITOR_HOSTS                    names that the monitor answers to, beside loopback and its own address
 //
 // For whom (exactly one):
 //

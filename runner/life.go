@@ -117,8 +117,8 @@ type Options struct {
 	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
 
-	Stdout, Stderr io.Writer // the runner's output goes here unchanged
-	Log            zerolog.Logger
+	Stdout io.Writer // where the runner's output goes, line by line; two goroutines write there
+	Log    zerolog.Logger
 }
 
 // Life is one life of one runner in one folder.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -174,7 +173,7 @@ func checkHere(c config.Config, environ []string) []finding {
 	} else {
 		findings = append(findings, judgeRoom(free, total))
 	}
-	return append(findings, checkRecords(c.Records, sameDisk), checkDocker("/var/run/docker.sock"))
+	return append(findings, checkRecords(c.Records, sameDisk), checkDocker(config.DockerHost(environ)))
 }
 
 // judgeFolder says whether the official runner is whole.
@@ -258,17 +257,4 @@ func judgeRoom(free, total uint64) finding {
 		return warn(onDisk, text, "make room (docker system prune), or mount a larger volume at the work folder")
 	}
 	return ok(onDisk, "%s", text)
-}
-
-// checkDocker says whether jobs can use an engine; both can be meant.
-func checkDocker(socket string) finding {
-	if _, err := os.Stat(socket); err != nil {
-		return ok(onDocker, "no socket here: jobs that use docker will fail, and none can reach the host's engine")
-	}
-	connection, err := net.DialTimeout("unix", socket, time.Second)
-	if err != nil {
-		return warn(onDocker, fmt.Sprintf("%s is here and cannot be used: %v", socket, err), "give the container the socket's group (group_add in compose), or do not mount it")
-	}
-	_ = connection.Close()
-	return ok(onDocker, "jobs can use the host's engine: they are root there, and can read this container's token")
 }

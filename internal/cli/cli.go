@@ -78,7 +78,7 @@ func Main(call Invocation) int {
 	case errors.As(err, &told):
 		return told.code
 	}
-	fmt.Fprintf(call.Stderr, "org-runner: %v\n", err)
+	fmt.Fprintf(call.Stderr, "org-runner: %s\n", printableLines(err.Error()))
 	return exitCode(err)
 }
 

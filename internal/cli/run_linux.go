@@ -83,8 +83,8 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		Hook:    libFile("job-started.sh"),
 		NoteKey: noteKey(c),
 		Environ: c.Environ, Ours: config.IsOurs,
-		Stdout: call.Stdout, Stderr: call.Stderr,
-		Log: log,
+		Stdout: call.Stdout,
+		Log:    log,
 	}
 	governed(call, &options)
 	if len(c.AllowedRepositories.Rules()) > 0 {

@@ -20,6 +20,7 @@ type raw struct {
 	JITConfig             string `env:"RUNNER_JITCONFIG" secret:"true" desc:"a ready JIT configuration instead"`
 	JITConfigFile         string `env:"RUNNER_JITCONFIG_FILE" desc:"file that holds the ready JIT configuration instead"`
 	MonitorToken          string `env:"MONITOR_GITHUB_TOKEN" secret:"true" desc:"token of the command monitor instead of all of the above: read access is enough"`
+	MonitorHosts          string `env:"MONITOR_HOSTS" desc:"names that the monitor answers to, with commas, beside loopback and its own address"`
 	Organization          string `env:"GITHUB_ORGANIZATION" desc:"the organization's name; exactly one of organization, repository, enterprise"`
 	Repository            string `env:"GITHUB_REPOSITORY" desc:"a repository instead, as owner/name"`
 	Enterprise            string `env:"GITHUB_ENTERPRISE" desc:"an enterprise's slug instead"`

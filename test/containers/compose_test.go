@@ -171,6 +171,22 @@ func TestComposeScale(t *testing.T) {
 	o.none()
 }
 
+// A job that makes processes without end is told so, and the number is .env's.
+func TestComposeBoundsProcesses(t *testing.T) {
+	o := newOrganization(t)
+	p := o.compose("RUNNER_PIDS=300")
+	p.more = []string{filepath.Join(root, "docker-compose.override.yml")}
+	job := o.enqueue("coach", "for i in $(seq 400); do sleep 30 & done 2>/dev/null; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true")
+	p.up()
+	id := strings.Fields(p.do("ps", "-q", "runner"))[0]
+	if out, err := try(docker, "inspect", "--format", "{{.HostConfig.PidsLimit}}", id); err != nil || out != "300" {
+		t.Errorf("the limit is %q, %v", out, err)
+	}
+	o.completed(job) // and not for lack of the host
+	p.down()
+	o.none()
+}
+
 // down with a running job waits for it, as long as stop_grace_period gives.
 func TestComposeDownDrains(t *testing.T) {
 	o := newOrganization(t)

@@ -114,7 +114,7 @@ func TestJobCannotNameTheRunnerToDeleteByAnotherName(t *testing.T) {
 	forged := fmt.Sprintf(`{"agentId":%d,"agentName":"another"}`, other)
 	w.ownListener()
 	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo '` + forged + `' > $home/.runner; exec 9> /proc/$listener/fd/1
-helper=$(parent $listener); script=$(parent $helper); kill -STOP $script; kill -9 $helper $listener
+helper=$(parent $listener); script=$(parent $helper); kill -STOP $script; kill -9 $helper $listener; sleep 1
 echo "Runner listener exit with Session Conflict error" >&9; sleep 1; kill -9 $script $PPID; sleep 60`}})
 	l := w.start("EPHEMERAL=false")
 	w.until("a runner of another name", func() bool {
@@ -169,6 +169,17 @@ func TestJobCannotNameALivingRunnerOfTheFleet(t *testing.T) {
 	}
 	b.signal(syscall.SIGTERM)
 	b.end(0)
+	w.none()
+}
+
+// A job's process that calls itself the worker is not waited for.
+func TestJobIsNoWorker(t *testing.T) {
+	t.Parallel()
+	w := quickly(t)
+	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo 'while true; do sleep 0.2; done' > spawnclient
+setsid bash -c "exec -a $home/bin/Runner.Worker bash spawnclient" & sleep 1; ` + killAll}})
+	l := w.start()
+	l.end(75)
 	w.none()
 }
 
