@@ -357,11 +357,11 @@ func TestRootsFilesOnAMount(t *testing.T) {
 	o.completed(job)
 	c.wait()
 	c.do("start", c.id)
-	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach/rooted'") {
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach/rooted/file'") {
 		t.Fatalf("exit code %s", code)
 	}
 	o.has(dir, "coach/rooted/file")
-	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "/home/runner/_work/coach/rooted"); err != nil {
+	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "/home/runner/_work/coach/rooted/file"); err != nil {
 		t.Fatal(err)
 	}
 	c.do("start", c.id)
