@@ -45,7 +45,7 @@
 // The runner:
 //
 //	RUNNER_NAME           ephemeral-org-runner; at most 64 characters with the suffix
-//	RUNNER_NAME_SUFFIX    hostname, random or none
+//	RUNNER_NAME_SUFFIX    hostname, random or none (then no other name is taken beside a living runner)
 //	RUNNER_GROUP          default; by name
 //	LABELS                self-hosted,Linux,X64,ephemeral,docker,org-runner (the architecture as it is)
 //	NO_DEFAULT_LABELS     false; true: the runner adds no labels of its own

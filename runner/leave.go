@@ -52,8 +52,10 @@ func (l *Life) leave(reason error) error {
 	if left != nil {
 		return unclean(l.name, left, reason)
 	}
-	if still, err := l.deleteLeft(ctx); err != nil && signal != nil {
-		return unclean(still, err, reason)
+	for still, err := range l.deleteLeft(ctx) {
+		if signal != nil {
+			return unclean(still, err, reason)
+		}
 	}
 	return reason
 }

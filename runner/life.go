@@ -278,6 +278,7 @@ func (l *Life) open() (release func(), err error) {
 	if l.record, err = openRecord(l.StateDir, l.Log); err != nil {
 		return nil, err
 	}
+	l.record.key = l.NoteKey
 	stopServing, err := l.serveSocket()
 	l.unanswered = err
 	return func() { stopServing(); l.record.close() }, nil

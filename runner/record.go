@@ -3,12 +3,16 @@
 package runner
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,6 +30,9 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
+	// Code says that we have noted both, and here: a job cannot make it, and in the
+	// copy of a folder, on a cloned machine, it is another one.
+	Code string `json:"code,omitempty"`
 	// Left are the runners that GitHub went on to call busy when all patience was
 	// over: their names and, as far as they are known, their ids.
 	Left map[string]int64 `json:"left,omitempty"`
@@ -52,6 +59,8 @@ type record struct {
 
 	path string
 	lock *os.File
+	here string // this folder on this machine since it was booted; "": unknown
+	key  []byte // for Code: what no job has
 	log  zerolog.Logger
 }
 
@@ -71,7 +80,7 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		lock.Close()
 		return nil, fmt.Errorf("%w: another org-runner already runs with %s: give each its own RUNNER_HOME", ErrConfiguration, dir)
 	}
-	r.lock, r.path = lock, filepath.Join(dir, "life.json")
+	r.lock, r.path, r.here = lock, filepath.Join(dir, "life.json"), place(lock)
 	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		log.Warn().Err(err).Msg("saved state cannot be read: ignoring it")
@@ -80,6 +89,28 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 		log.Warn().Str("file", r.path).Msg("saved state is damaged: ignoring it")
 	}
 	return r, nil
+}
+
+func (r *record) code() string {
+	if r.here == "" || r.Name == "" {
+		return ""
+	}
+	code := hmac.New(sha256.New, r.key)
+	fmt.Fprintf(code, "%s\n%s\n%d", r.here, r.Name, r.ID)
+	return hex.EncodeToString(code.Sum(nil))
+}
+
+// isOurs tells whether the name and the id were noted by us, here.
+func (r *record) isOurs() bool { return r.Code != "" && hmac.Equal([]byte(r.Code), []byte(r.code())) }
+
+// place is the machine's boot and the file's inode, "" if they cannot be told.
+func place(file *os.File) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	info, problem := file.Stat()
+	if err != nil || problem != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", strings.TrimSpace(string(boot)), info.Sys().(*syscall.Stat_t).Ino)
 }
 
 // openLock removes what is no file under its name: a job can put it there.
@@ -138,6 +169,7 @@ func (r *record) fail(why string, hopeless bool) {
 func (r *record) setRunner(name string, id int64) {
 	if r.Name != name || r.ID != id {
 		r.Name, r.ID = name, id
+		r.Code = r.code()
 		r.save()
 	}
 }

@@ -82,3 +82,30 @@ func TestSignalsEscalateOneTwoThree(t *testing.T) {
 		t.Errorf("first() = %v, %v", signal, since)
 	}
 }
+
+// How long an interrupted listener may work: as the stop's plan says, longer without
+// one, and not for long when it has nobody to tell.
+func TestLimitsOfAnInterrupt(t *testing.T) {
+	now := time.Now()
+	p := planFor(20 * time.Second) // steps at 15 s, kill at 17 s
+	for name, row := range map[string]struct {
+		since         time.Time
+		working, free bool
+		steps, kill   time.Duration // after now
+	}{
+		"no stop, a job":            {time.Time{}, true, false, 43 * time.Second, 45 * time.Second},
+		"no stop, idle":             {time.Time{}, false, false, 45 * time.Second, 45 * time.Second},
+		"no stop, nobody to tell":   {time.Time{}, false, true, 2 * time.Second, 2 * time.Second},
+		"a stop, a job":             {now.Add(-5 * time.Second), true, false, 10 * time.Second, 12 * time.Second},
+		"a stop, a job, off GitHub": {now.Add(-5 * time.Second), true, true, 10 * time.Second, 12 * time.Second},
+		"a stop, idle":              {now.Add(-5 * time.Second), false, false, 12 * time.Second, 12 * time.Second},
+		"a stop, nobody to tell":    {now.Add(-5 * time.Second), false, true, 2 * time.Second, 2 * time.Second},
+		"a stop that is nearly out": {now.Add(-16 * time.Second), false, true, time.Second, time.Second},
+		"a stop that is late":       {now.Add(-16 * time.Second), true, false, -time.Second, time.Second},
+	} {
+		l := p.limits(now, row.since, row.working, row.free)
+		if steps, kill := l.steps.Sub(now), l.kill.Sub(now); steps != row.steps || kill != row.kill {
+			t.Errorf("%s: steps %s, kill %s, want %s, %s", name, steps, kill, row.steps, row.kill)
+		}
+	}
+}

@@ -218,3 +218,43 @@ func TestCancelledAtGitHub(t *testing.T) {
 		p.says("Job build completed with result: Canceled")
 	})
 }
+
+// A worker whose listener dies ends its job and reports. One that dies itself is
+// reported as failed by a v2 listener, and by nobody with classic.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		victim  string
+		classic bool
+		result  string
+		lost    bool
+		files   bool // are left
+	}{
+		"listener":          {"Runner.Listener run", false, "success", false, true},
+		"listener, classic": {"Runner.Listener run", true, "success", false, true},
+		"worker":            {"Runner.Worker", false, "failure", false, false},
+		"worker, classic":   {"Runner.Worker", true, "failure", true, false},
+	} {
+		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
+			f.Behave(githubtest.Behaviour{Classic: row.classic})
+			f.mustConfigure()
+			p, id := f.job("touch $MARK; until [ -e $MARK.go ]; do sleep 0.02; done")
+			for _, pid := range f.processes(row.victim) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			p.end()
+			if j := f.Job(id); j.Status == "completed" != (name == "worker") {
+				t.Errorf("too early: %+v", j)
+			}
+			f.poll("the step's end", func() bool {
+				_ = os.WriteFile(filepath.Join(f.dir, "mark.go"), nil, 0o644)
+				return len(f.processes("_temp")) == 0
+			})
+			f.until("the job's end", func() bool { return f.Job(id).Status == "completed" })
+			if j := f.Job(id); j.Result != row.result || j.Lost != row.lost || f.has(".runner") != row.files {
+				t.Errorf(".runner %t, %+v", f.has(".runner"), j)
+			}
+			p.says(map[bool]string{true: "Exiting with unknown error code: 137", false: "Job build completed with result: Failed"}[row.files])
+		})
+	}
+}

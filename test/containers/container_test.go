@@ -69,16 +69,51 @@ func TestStopBusyWithTime(t *testing.T) {
 	o.none()
 }
 
+// A job that outlives docker's default of ten seconds is told to GitHub, and nothing
+// is left, whether its step hears the signals or not.
 func TestStopBusyWithoutTime(t *testing.T) {
-	o := newOrganization(t)
-	job := o.enqueue("coach", "trap 'echo interrupted; exit 1' INT; sleep 600 & wait")
-	c := o.run()
-	o.running(job)
-	time.Sleep(time.Second) // the step's trap is set by then; nothing outside tells
-	c.do("stop", c.id)
-	if j := github.Job(job); !j.Shutdown || !strings.Contains(j.Log, "interrupted") {
-		t.Errorf("the job: %+v", j)
+	for name, step := range map[string]string{
+		"it ends on SIGINT": "trap 'echo interrupted; exit 1' INT; echo ready; sleep 600 & wait",
+		"a plain step":      "sleep 300",
+		"root's by sudo":    "sudo -n sleep 300",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrganization(t)
+			job := o.enqueue("coach", step)
+			c := o.run()
+			o.running(job)
+			time.Sleep(2 * time.Second) // the step is there by then; nothing outside tells
+			c.do("stop", c.id)
+			j := github.Job(job)
+			if !j.Shutdown || j.Result != "failure" || strings.HasPrefix(step, "trap") && !strings.Contains(j.Log, "interrupted") {
+				t.Errorf("the job: %+v", j)
+			}
+			if code := c.wait(); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+			o.none()
+		})
 	}
+}
+
+// Between two jobs of one container what the first has left running is ended, root's
+// too; what an operator has started in it is left alone.
+func TestNothingOfAJobRunsBesideTheNext(t *testing.T) {
+	o := newOrganization(t)
+	first := o.enqueue("coach", "env -u RUNNER_TRACKING_ID setsid sleep 777 > /dev/null 2>&1 < /dev/null & sudo -n env -u RUNNER_TRACKING_ID setsid sleep 778 > /dev/null 2>&1 < /dev/null & sleep 1")
+	c := o.run("--env", "EPHEMERAL=false")
+	c.do("exec", "-d", c.id, "sleep", "779")
+	if j := o.completed(first); j.Result != "success" {
+		t.Fatalf("the job: %+v", j)
+	}
+	second := o.enqueue("coach", "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2> /dev/null")
+	j := o.completed(second)
+	for program, want := range map[string]bool{"sleep 777": false, "sleep 778": false, "sleep 779": true} {
+		if got := strings.Contains(j.Log, program+" "); got != want {
+			t.Errorf("%s runs beside the next job: %t\n%s", program, got, j.Log)
+		}
+	}
+	c.do("stop", c.id)
 	if code := c.wait(); code != "0" {
 		t.Errorf("exit code %s", code)
 	}

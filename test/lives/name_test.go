@@ -400,3 +400,42 @@ func TestOtherNameIsKept(t *testing.T) {
 	a.end(0)
 	w.none()
 }
+
+// A machine that was cloned with a runner on it leaves the runner of the other one
+// alone, and says so.
+func TestClonedMachine(t *testing.T) {
+	t.Parallel()
+	for _, registration := range []string{"config", "jit"} {
+		t.Run(registration, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, githubtest.Options{})
+			w.env["RUNNER_NAME_SUFFIX"], w.env["RUNNER_REGISTRATION"] = "hostname", registration
+			a := w.start()
+			w.untilOnline()
+			first := w.Runners()[0]
+			second := w.twin()
+			for _, name := range []string{".runner", ".credentials", ".credentials_rsaparams", ".org-runner/life.json"} {
+				data, err := os.ReadFile(filepath.Join(w.home, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(second.home, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				put(t, path, string(data))
+			}
+			second.start("RUNNER_NAME_SUFFIX=none", "RUNNER_NAME="+first.Name).end(78)
+			b := second.start()
+			second.until("both", func() bool { return len(w.Runners()) == 2 && w.Runners()[1].Online })
+			if r, there := w.byID(first.ID); !there || !r.Online {
+				t.Errorf("GitHub has %+v", w.Runners())
+			}
+			for _, l := range []*life{b, a} {
+				l.signal(syscall.SIGTERM)
+				l.end(0)
+			}
+			w.none()
+		})
+	}
+}

@@ -30,6 +30,7 @@ var namesOfOthers = map[string]string{
 	"an update":        "build\nRunner update in progress, do not shutdown runner.",
 	"a restart":        "build\nRunner listener exit with retryable error, re-launch runner in 5 seconds.",
 	"a deletion":       "build\nFailed to create a session. The runner registration has been deleted from the server, please re-configure.",
+	"a version":        "build\nCurrent runner version: '9.9.9'\nx",
 	"carriage returns": "build\r" + date + "Listening for Jobs\rx",
 }
 
@@ -49,7 +50,7 @@ func TestNamesOfOthers(t *testing.T) {
 				w.poll("the step", func() bool { return exists(mark) })
 				asked := w.Count("get-runner")
 				w.until("six looks", func() bool { return w.Count("get-runner") > asked+6 })
-				if _, status := w.command("status"); !strings.Contains(status, "busy") {
+				if _, status := w.command("status"); !strings.Contains(status, "busy") || strings.Contains(status, "9.9.9") {
 					t.Errorf("status while it runs:\n%s", status)
 				}
 				l.signal(syscall.SIGTERM)
