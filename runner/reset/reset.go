@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -155,7 +156,9 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 	if r.Error == "" && len(r.Denied) > 0 {
 		stuck := &Stuck{OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
 		for _, below := range r.Denied {
-			stuck.Paths = append(stuck.Paths, p.Path+"/"+below)
+			if path := s.topmost(p, below, r.Emptied); !slices.Contains(stuck.Paths, path) {
+				stuck.Paths = append(stuck.Paths, path)
+			}
 		}
 		if os.Geteuid() == 0 {
 			return r.Removed, stuck
@@ -176,6 +179,18 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 		return r.Removed, errors.New(r.Error)
 	}
 	return r.Removed, nil
+}
+
+// topmost is the highest folder of a job's around what could not be removed, that
+// somebody can delete by hand as a whole: nothing is mounted below it.
+func (s *Set) topmost(p *Place, below string, emptied []string) string {
+	for {
+		up := path.Dir(below)
+		if !slices.Contains(emptied, up) || len(mountsBelow(s.mounts, p.Path+"/"+up)) > 0 {
+			return p.Path + "/" + below
+		}
+		below = up
+	}
 }
 
 // mend puts back what can be: folders of the image's, and the profile files.

@@ -294,7 +294,7 @@ func (s *Set) Stays() (all []string) {
 // Kept are the mounts below the places, which are never touched.
 func (s *Set) Kept() (points []string) {
 	for _, p := range s.places {
-		for _, point := range below(s.mounts, p.Path) {
+		for _, point := range mountsBelow(s.mounts, p.Path) {
 			isPlace := slices.ContainsFunc(s.places, func(other *Place) bool { return other.Path == point })
 			if !isPlace && !slices.Contains(points, point) {
 				points = append(points, point)

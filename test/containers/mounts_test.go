@@ -352,16 +352,19 @@ func TestRootsFilesOnAMount(t *testing.T) {
 	dir := folder(t)
 	c := o.runImage(sudolessImage, "-v", dir+":/home/runner/_work")
 	job := o.enqueue("coach", "pwd; until [ -e ../rooted ]; do sleep 0.1; done")
-	o.running(job)
+	o.until("the job's folder", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "coach", "coach"))
+		return err == nil
+	})
 	c.do("exec", "--user", "root", c.id, "sh", "-c", "mkdir -p /home/runner/_work/coach/rooted && echo x > /home/runner/_work/coach/rooted/file")
 	o.completed(job)
 	c.wait()
 	c.do("start", c.id)
-	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach/rooted'") {
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach'") {
 		t.Fatalf("exit code %s", code)
 	}
 	o.has(dir, "coach/rooted/file")
-	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "/home/runner/_work/coach/rooted"); err != nil {
+	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "/home/runner/_work/coach"); err != nil {
 		t.Fatal(err)
 	}
 	c.do("start", c.id)
