@@ -20,6 +20,9 @@ func (s *Server) authenticate(q request) (*Token, response) {
 	if header == "" && q.needs == nobody {
 		return &Token{Kind: anonymous}, response{}
 	}
+	if value, remote := strings.CutPrefix(header, "RemoteAuth "); remote {
+		return s.byRegistration(q, value)
+	}
 	value, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok {
 		value, ok = strings.CutPrefix(header, "token ")
@@ -34,6 +37,16 @@ func (s *Server) authenticate(q request) (*Token, response) {
 		return nil, refuse(http.StatusForbidden, "Resource not accessible by integration")
 	}
 	return token, response{}
+}
+
+// byRegistration lets config.sh look for groups and runners with its registration
+// token.
+func (s *Server) byRegistration(q request, value string) (*Token, response) {
+	t, known := s.registrations[value]
+	if !known || s.now().After(t.expires) || !slices.Contains([]string{"list-groups", "list-runners"}, q.operation) {
+		return nil, notFound()
+	}
+	return &Token{Value: value, Kind: Classic, Scopes: []string{"admin:org", "repo", "manage_runners:enterprise"}, Account: t.scope}, response{}
 }
 
 // right is what a call needs: a classic token's scope, and a permission of the
@@ -52,7 +65,7 @@ func rightOf(n need, sc *scope) right {
 		}[sc.kind]
 	case policies:
 		return right{"admin:org", "organization_administration"}
-	case actions:
+	case workflows:
 		return right{"repo", "actions"}
 	}
 	return right{"repo", "metadata"}

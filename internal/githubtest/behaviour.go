@@ -1,6 +1,10 @@
 package githubtest
 
-import "time"
+import (
+	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
+)
 
 // Behaviour is what the stand-in runner does out of the ordinary. Its listener
 // asks for it when it starts.
@@ -56,15 +60,21 @@ const (
 	DeletedUnauthorized Deleted = "unauthorized" // 401, for ever
 )
 
-// Step is one step of a job.
+// Step is one step of a job. What stands below ContinueOnError only a real runner
+// does.
 type Step struct {
 	Run             string // a shell script
 	If              string // default: success()
 	ContinueOnError bool
+
+	Name    string            // default: Run and its script
+	ID      string            // for the outputs
+	Env     map[string]string // its own
+	Timeout int               // minutes; 0: none
 }
 
 // Outcome is how a step ended: success, failure, cancelled, skipped.
-type Outcome struct{ Step, Result string }
+type Outcome = actions.Outcome
 
 // Behave sets what runners do from now on.
 func (s *Server) Behave(b Behaviour) { s.change(func() { s.behaviour = b }) }

@@ -115,7 +115,7 @@ func (s *Server) describeGroup(sc *scope, g *Group) map[string]any {
 	base := s.api("/orgs/", sc.name, "/actions/runner-groups/", strconv.FormatInt(g.ID, 10))
 	described := map[string]any{"id": g.ID, "name": g.Name, "visibility": g.Visibility, "default": g.ID == defaultGroup,
 		"runners_url": base + "/runners", "hosted_runners_url": base + "/hosted-runners", "allows_public_repositories": g.AllowsPublic,
-		"workflow_restrictions_read_only": false, "restricted_to_workflows": false, "selected_workflows": []any{}}
+		"is_hosted": false, "workflow_restrictions_read_only": false, "restricted_to_workflows": false, "selected_workflows": []any{}}
 	if sc.kind == "organization" {
 		described["inherited"] = false
 		if g.Visibility == "selected" {

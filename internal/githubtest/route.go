@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
 )
 
 // request is a call that has been taken apart.
@@ -19,6 +21,7 @@ type request struct {
 	scope      string   // what the path names: acme, acme/coach, enterprises/acme
 	parts      []string // what stands for the * of the pattern
 	runnerSide bool
+	service    actions.Request // of a call to the Actions service
 	context    <-chan struct{}
 }
 
@@ -26,13 +29,13 @@ type request struct {
 type need int
 
 const (
-	nobody   need = iota // anonymous calls too
-	aUser                // a user's token, not an installation's
-	anApp                // an App's JWT
-	metadata             // to see the account or repository
-	runners              // to manage the scope's self-hosted runners
-	policies             // to manage the organization's Actions policies
-	actions              // to see, or write, the repository's Actions
+	nobody    need = iota // anonymous calls too
+	aUser                 // a user's token, not an installation's
+	anApp                 // an App's JWT
+	metadata              // to see the account or repository
+	runners               // to manage the scope's self-hosted runners
+	policies              // to manage the organization's Actions policies
+	workflows             // to see, or write, the repository's Actions
 )
 
 // operations are the calls that are known, by method and path. S is a scope's
@@ -62,10 +65,10 @@ var operations = []struct {
 	{"get-runner-policy", "GET", "S/actions/permissions/self-hosted-runners", policies},
 	{"set-runner-policy", "PUT", "S/actions/permissions/self-hosted-runners", policies},
 
-	{"list-runs", "GET", "S/actions/runs", actions},
-	{"list-jobs", "GET", "S/actions/runs/*/jobs", actions},
-	{"cancel-run", "POST", "S/actions/runs/*/cancel", actions},
-	{"get-job", "GET", "S/actions/jobs/*", actions},
+	{"list-runs", "GET", "S/actions/runs", workflows},
+	{"list-jobs", "GET", "S/actions/runs/*/jobs", workflows},
+	{"cancel-run", "POST", "S/actions/runs/*/cancel", workflows},
+	{"get-job", "GET", "S/actions/jobs/*", workflows},
 
 	{"get-user", "GET", "/user", aUser},
 	{"get-account", "GET", "/users/*", nobody},
@@ -99,6 +102,10 @@ func (s *Server) route(r *http.Request, body []byte) request {
 	q := request{method: r.Method, path: path, query: r.URL.RawQuery, values: r.URL.Query(), header: r.Header, body: body, context: r.Context().Done()}
 	if !ok {
 		q.path = r.URL.Path
+	}
+	if name, _ := actions.Find(r.Method, r.URL.Path); name != "" && (name != "remove" || actions.Removes(r.Header)) {
+		q.operation, q.runnerSide, q.service = actionsPrefix+name, true, actions.Request{Method: r.Method, Path: r.URL.Path, Query: q.values, Header: r.Header, Body: body}
+		return q
 	}
 	q.runnerSide = strings.HasPrefix(q.path, "/_runner/")
 	if !ok && !q.runnerSide {

@@ -1,14 +1,19 @@
 package githubtest
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
 )
 
 // roster is all registrations, found by what they are asked for by.
@@ -222,15 +227,24 @@ func (s *Server) jitConfig(q request, sc *scope) response {
 // encode makes the files of a JIT configuration, in the spelling that GitHub's
 // have: Pascal case, and every value a string.
 func (s *Server) encode(r *Runner) string {
-	settings, _ := json.Marshal(map[string]string{"AgentId": fmt.Sprint(r.ID), "AgentName": r.Name, "Ephemeral": "True", "GitHubUrl": "",
-		"PoolId": fmt.Sprint(r.GroupID), "ServerUrl": s.url, "WorkFolder": r.WorkDir})
+	key := jitKey()
+	r.key = &key.PublicKey
 	files := map[string]string{}
-	for name, content := range map[string]string{".runner": string(settings), ".credentials": `{"data":{"token":"` + r.credential + `"}}`, ".credentials_rsaparams": `{"d":"` + random(64) + `"}`} {
-		files[name] = base64.StdEncoding.EncodeToString([]byte(content))
+	for name, content := range actions.Files(actionsWorld{s}, actionsWorld{s}.describe(r), r.WorkDir, actions.PrivateKey(key)) {
+		files[name] = base64.StdEncoding.EncodeToString(content)
 	}
 	text, _ := json.Marshal(files)
 	return base64.StdEncoding.EncodeToString(text)
 }
+
+// jitKey is the key of all JIT configurations: making one takes longer than a life.
+var jitKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
 
 // JITConfig hands out a ready JIT configuration, as a script of an operator's
 // would request it.
@@ -246,7 +260,13 @@ func (s *Server) JITConfig(scope, name string, labels ...string) string {
 // ownCredential is a listener's own. Its job can always read it, because the
 // official runner keeps it in a file of the job's user; so it does not count
 // among the secrets.
-func ownCredential() string { return "own-" + random(20) }
+func ownCredential() string { return guid() }
+
+// guid makes an id as the Actions service has them.
+func guid() string {
+	id := random(16)
+	return id[:8] + "-" + id[8:12] + "-4" + id[13:16] + "-8" + id[17:20] + "-" + id[20:]
+}
 
 // Deprecation is when GitHub stops taking registrations of a runner version, and
 // jobs on it. Zero: not known yet.

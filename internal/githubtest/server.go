@@ -22,6 +22,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
 )
 
 // Options is what a server is made of.
@@ -89,6 +91,8 @@ type Server struct {
 	// behaviours are those of single runners, by name.
 	behaviours map[string]*Behaviour
 	down       bool
+	service    *actions.Service
+	protocol   Protocol
 }
 
 // Start starts a server on a free port.
@@ -109,8 +113,9 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, done: make(chan struct{}), changed: make(chan struct{}), world: newWorld(), behaviours: map[string]*Behaviour{}}
-	s.url = "http://" + listener.Addr().String()
+	s := &Server{options: o, done: make(chan struct{}), changed: make(chan struct{}), world: newWorld(), behaviours: map[string]*Behaviour{}, service: actions.New()}
+	// config.sh drops a port: only the protocol's own can be used with the real one.
+	s.url = "http://" + strings.TrimSuffix(listener.Addr().String(), ":80")
 	if len(o.TLSHosts) > 0 {
 		certificate, ca, err := makeCertificate(o.TLSHosts)
 		if err != nil {
@@ -200,7 +205,7 @@ func (s *Server) Calls(operation string) []Call {
 	var found []Call
 	s.look(func() {
 		for _, c := range s.calls {
-			if operation == "" && !strings.HasPrefix(c.Operation, "runner:") || c.Operation == operation {
+			if operation == "" && !strings.Contains(c.Operation, ":") || c.Operation == operation {
 				found = append(found, c)
 			}
 		}
@@ -237,6 +242,10 @@ func refuse(status int, message string, errors ...string) response {
 
 // ServeHTTP finds the operation, lets the faults have their way and answers.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == actions.FeedPath {
+		actions.Feed(w, r)
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -262,6 +271,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var answer response
 	if fault.Status != 0 {
 		answer = fault.answer(s.now())
+		if fault.Status == http.StatusUnauthorized {
+			answer = answer.with("WWW-Authenticate", "Bearer")
+		}
 	} else {
 		answer = s.handle(q)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
 )
 
 // sweepNowAndThen notices lost connections also when nobody asks.
@@ -32,6 +34,11 @@ func (s *Server) connected(r *Runner) bool {
 
 // sweep brings up to date what depends on time; the lock is held.
 func (s *Server) sweep(now time.Time) (changed bool) {
+	for _, j := range s.jobs {
+		if j.Timeout > 0 && j.Status == "in_progress" && !j.cancel && now.Sub(j.Started) > j.Timeout {
+			j.cancel, changed = true, true
+		}
+	}
 	for _, r := range s.runners.live {
 		if r.done && !now.Before(r.leaves) {
 			s.runners.remove(r.ID)
@@ -39,7 +46,7 @@ func (s *Server) sweep(now time.Time) (changed bool) {
 			continue
 		}
 		if r.session == nil {
-			if r.Busy && !r.ended.IsZero() && now.Sub(r.ended) > s.options.LostAfter {
+			if r.Busy && !r.ended.IsZero() && now.Sub(r.ended) > s.options.LostAfter && now.Sub(r.renewed) > s.options.LostAfter {
 				s.lose(r, now)
 				changed = true
 			}
@@ -48,7 +55,7 @@ func (s *Server) sweep(now time.Time) (changed bool) {
 		if online := s.connected(r); online != r.Online {
 			r.Online, changed = online, true
 		}
-		if r.Busy && r.session.polls == 0 && now.Sub(r.session.lastEnd) > s.options.LostAfter {
+		if r.Busy && r.session.polls == 0 && now.Sub(r.session.lastEnd) > s.options.LostAfter && now.Sub(r.renewed) > s.options.LostAfter {
 			s.lose(r, now)
 			changed = true
 		}
@@ -70,6 +77,9 @@ func (s *Server) lose(r *Runner, now time.Time) {
 func (s *Server) handleRunner(q request) response {
 	if q.operation == "runner:message" || q.operation == "runner:hold" {
 		return s.message(q)
+	}
+	if strings.HasPrefix(q.operation, actionsPrefix) {
+		return s.handleActions(q)
 	}
 	var answer response
 	s.change(func() {
@@ -113,13 +123,7 @@ func (s *Server) runnerCall(q request) response {
 	}
 	switch q.operation {
 	case "runner:session":
-		if s.connected(r) {
-			return refuse(http.StatusConflict, "Session conflict")
-		}
-		r.session = &session{id: random(8), lastEnd: time.Now()}
-		r.Online, r.Version = true, in.Version
-		s.runners.live[r.ID] = r
-		return ok(map[string]any{"session": r.session.id})
+		return s.openSession(in.Credential, in.Version)
 	case "runner:end-session":
 		if r.session != nil && r.session.id == in.Session {
 			r.session, r.Online, r.ended = nil, false, time.Now()
@@ -134,6 +138,21 @@ func (s *Server) runnerCall(q request) response {
 		return noContent()
 	}
 	return notFound()
+}
+
+// openSession opens the session of a registration's listener; the lock is held.
+func (s *Server) openSession(credential, version string) response {
+	r := s.runners.byCredential[credential]
+	switch {
+	case r == nil || r.done:
+		return notFound()
+	case s.connected(r):
+		return refuse(http.StatusConflict, "Session conflict")
+	}
+	r.session = &session{id: guid(), lastEnd: time.Now()}
+	r.Online, r.Version = true, version
+	s.runners.live[r.ID] = r
+	return ok(map[string]any{"session": r.session.id})
 }
 
 // ofKind is a 404 of the service, which a listener tells from others.
@@ -193,7 +212,16 @@ func (s *Server) register(in runnerRequest) response {
 	return ok(map[string]any{"id": r.ID, "credential": r.credential, "poolId": group.ID, "poolName": group.Name})
 }
 
-// message is the listener's long poll: up to 5 s without news. A listener also holds
+// listening is a listener's long poll, in the words of its protocol.
+type listening struct {
+	credential, session    string
+	patience               time.Duration
+	held                   func() bool // it hears nothing more
+	gone, expired, nothing func() response
+	news                   func(*Runner) response // no status: none yet
+}
+
+// message is the stand-in's long poll: up to 5 s without news. A listener also holds
 // a call of its own open, which never brings any: a runner whose polls go wrong, or
 // that waits a minute before the next, is no runner that GitHub has lost.
 func (s *Server) message(q request) response {
@@ -201,32 +229,50 @@ func (s *Server) message(q request) response {
 	if json.Unmarshal(q.body, &in) != nil {
 		return refuse(http.StatusBadRequest, "Problems parsing JSON")
 	}
+	return s.listen(q.context, listening{
+		credential: in.Credential, session: in.Session, patience: 5 * time.Second,
+		// Its listener has not seen the worker's end yet.
+		held:    func() bool { return in.Job != 0 && s.served[in.Credential] },
+		gone:    func() response { return ofKind("RunnerNotFound") },
+		expired: func() response { return ofKind("SessionExpired") },
+		nothing: func() response { return ok(map[string]any{}) },
+		news: func(r *Runner) response {
+			if q.operation != "runner:message" {
+				return response{}
+			}
+			return s.news(r, in)
+		},
+	})
+}
+
+// listen waits for what a listener is to hear.
+func (s *Server) listen(gone <-chan struct{}, l listening) response {
 	var mine *session
 	defer func() {
 		if mine != nil {
 			s.change(func() { mine.polls--; mine.lastEnd = time.Now() })
 		}
 	}()
-	timeout := time.NewTimer(5 * time.Second)
+	timeout := time.NewTimer(l.patience)
 	defer timeout.Stop()
 	for {
 		s.mu.Lock()
-		answer := ofKind("RunnerNotFound")
-		if in.Job != 0 && s.served[in.Credential] {
-			answer = response{} // its listener has not seen the worker's end yet
-		} else if r := s.runners.byCredential[in.Credential]; r != nil && !r.done && (r.session == nil || r.session.id != in.Session) {
-			answer = ofKind("SessionExpired")
-		} else if r != nil && !r.done {
+		var answer response
+		r := s.runners.byCredential[l.credential]
+		switch {
+		case l.held():
+		case r == nil || r.done:
+			answer = l.gone()
+		case r.session == nil || r.session.id != l.session:
+			answer = l.expired()
+		default:
 			arrived := mine == nil
 			if arrived {
 				mine = r.session
 				mine.polls++
 				r.Online = true
 			}
-			answer = response{}
-			if q.operation == "runner:message" {
-				answer = s.news(r, in)
-			}
+			answer = l.news(r)
 			// Waking all for nothing new would have every poll wake every other.
 			if arrived || answer.status != 0 {
 				s.wake()
@@ -243,11 +289,11 @@ func (s *Server) message(q request) response {
 		select {
 		case <-changed:
 		case <-timeout.C:
-			return ok(map[string]any{})
-		case <-q.context:
-			return ok(map[string]any{})
+			return l.nothing()
+		case <-gone:
+			return l.nothing()
 		case <-s.done:
-			return ok(map[string]any{})
+			return l.nothing()
 		}
 	}
 }
@@ -255,14 +301,32 @@ func (s *Server) message(q request) response {
 // news is a job for an idle runner, or the word that its job is cancelled; the
 // lock is held.
 func (s *Server) news(r *Runner, in runnerRequest) response {
-	for _, j := range s.jobs {
-		if in.Job != 0 {
-			if j.ID == in.Job && j.cancel {
-				return ok(map[string]any{"cancel": true})
-			}
-			continue
+	if in.Job != 0 {
+		if j := s.jobByID(in.Job); j != nil && j.cancel {
+			return ok(map[string]any{"cancel": true})
 		}
-		// A job whose message was lost on the way is delivered again.
+		return response{}
+	}
+	j := s.assign(r)
+	if j == nil {
+		return response{}
+	}
+	return ok(map[string]any{"job": map[string]any{
+		"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps, "plan": j.Plan, "env": j.Env, "token": j.token,
+	}})
+}
+
+func (s *Server) jobByID(id int64) *Job {
+	if at := slices.IndexFunc(s.jobs, func(j *Job) bool { return j.ID == id }); at >= 0 {
+		return s.jobs[at]
+	}
+	return nil
+}
+
+// assign gives a runner a job, nil if there is none for it. One whose message was
+// lost on the way is delivered again.
+func (s *Server) assign(r *Runner) *Job {
+	for _, j := range s.jobs {
 		again := j.Status == "in_progress" && j.RunnerID == r.ID && !j.taken
 		if !again && (j.Status != "queued" || r.Busy || !s.serves(r, j)) {
 			continue
@@ -275,11 +339,9 @@ func (s *Server) news(r *Runner, in runnerRequest) response {
 		if group := s.groupOf(r); group != nil {
 			j.group = *group
 		}
-		return response{status: http.StatusOK, body: map[string]any{"job": map[string]any{
-			"id": j.ID, "run": j.RunID, "repository": j.Repository, "workflow": j.Workflow, "name": j.Name, "steps": j.Steps, "plan": j.Plan, "env": j.Env, "token": j.token,
-		}}}
+		return j
 	}
-	return response{}
+	return nil
 }
 
 // serves tells whether a runner may take a job: its scope, its group, and every
@@ -318,13 +380,21 @@ func (s *Server) finish(in runnerRequest) response {
 	if at < 0 {
 		return notFound()
 	}
-	j := s.jobs[at]
-	if j.Status == "in_progress" {
-		j.Status, j.Result, j.Log, j.Shutdown, j.Outcomes, j.Completed = "completed", in.Result, in.Log, in.Shutdown, in.Outcomes, time.Now()
+	s.complete(s.jobs[at], actions.End{Result: in.Result, Log: in.Log, Shutdown: in.Shutdown, Outcomes: in.Outcomes})
+	return noContent()
+}
+
+// complete ends a job, and what its runner had with it; false if it has ended
+// before. The lock is held.
+func (s *Server) complete(j *Job, end actions.End) bool {
+	running := j.Status == "in_progress"
+	if running {
+		j.Status, j.Result, j.Log, j.Shutdown, j.Outcomes, j.Completed = "completed", end.Result, end.Log, end.Shutdown, end.Outcomes, time.Now()
+		j.Produced = end.Outputs
 	}
 	r := s.runners.byID[j.RunnerID]
 	if r == nil || !r.Busy {
-		return noContent()
+		return running
 	}
 	r.Busy = false
 	r.busyUntil = time.Now().Add(s.options.BusyAfterJob)
@@ -333,5 +403,5 @@ func (s *Server) finish(in runnerRequest) response {
 		r.done, r.leaves = true, time.Now().Add(s.options.RemoveAfterJob)
 		s.sweep(time.Now())
 	}
-	return noContent()
+	return running
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/githubtest/actions"
 )
 
 // TokenKind is a kind of user token.
@@ -66,7 +68,10 @@ type Runner struct {
 	JIT       bool
 	WorkDir   string
 
-	credential string    // what its listener shows; replaced with the registration
+	credential string // what its listener shows, its client id; replaced with the registration
+	key        *rsa.PublicKey
+	created    time.Time
+	renewed    time.Time // when its listener last renewed its job's lock
 	busyUntil  time.Time // GitHub calls it busy until then, whatever runs
 	session    *session
 	ended      time.Time // of its last session
@@ -95,6 +100,11 @@ type Job struct {
 	Actor      string
 	Branch     string // default: main
 
+	// What only a real runner does with a job.
+	Commit  string            // the message of the head commit
+	Outputs map[string]string // name: expression
+	Timeout time.Duration     // GitHub cancels it then; default: never
+
 	Status     string // queued, in_progress, completed
 	Result     string // success, failure, cancelled
 	Shutdown   bool   // the runner said that it was shut down
@@ -106,9 +116,12 @@ type Job struct {
 	Started    time.Time
 	Completed  time.Time
 
-	Outcomes []Outcome // of its steps, hooks included
+	Outcomes []Outcome         // of its steps, hooks included
+	Produced map[string]string // its outputs
 
+	logs   *actions.Logs
 	cancel bool
+	told   bool   // its listener has heard that it is cancelled
 	group  Group  // of its runner
 	token  string // with which its worker reports
 	taken  bool   // its listener has answered for it: it is delivered no more
@@ -357,7 +370,7 @@ func (s *Server) Enqueue(job Job) int64 {
 		if job.Workflow == "" {
 			job.Workflow = "CI"
 		}
-		job.Status, job.Queued = "queued", time.Now()
+		job.Status, job.Queued, job.logs = "queued", time.Now(), &actions.Logs{}
 		s.jobs = append(s.jobs, &job)
 	})
 	return job.ID
