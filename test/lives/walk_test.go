@@ -83,6 +83,9 @@ func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 	endless := chance(r, 6) // a job of five minutes, which a stop has to cancel
 	if endless {
 		grace = time.Duration(5+r.IntN(14)) * time.Second
+		if chance(r, 16) { // seldom, for all of it goes by
+			grace = time.Duration(19+r.IntN(42)) * time.Second
+		}
 	}
 	ephemeral := !chance(r, 4)
 	w.env["RUNNER_STOP_GRACE"] = grace.String()
