@@ -17,9 +17,8 @@ ARG TARGETOS TARGETARCH
 ARG RUNNER_VERSION
 ARG VERSION=dev
 ARG COMMIT=unknown
-# Without HTTP/2 and without inlining: each is more than half a megabyte of the
-# program, and neither is time that could be measured in a life.
-RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -tags nethttpomithttp2 -gcflags=all=-l \
+# Without HTTP/2: one call at a time gains nothing by it.
+RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH} go build -trimpath -tags nethttpomithttp2 \
     -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT} -X main.runnerVersion=${RUNNER_VERSION}" \
     -o /out/bin/org-runner . \
  # Root-owned and not readable: the kernel then keeps the memory and environment

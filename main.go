@@ -32,6 +32,7 @@
 //	RUNNER_TOKEN, RUNNER_TOKEN_FILE  a ready registration token: no access to the API
 //	RUNNER_JITCONFIG, RUNNER_JITCONFIG_FILE  a ready JIT configuration
 //	MONITOR_GITHUB_TOKEN             for the command monitor alone, instead of all of them
+//	MONITOR_HOSTS                    names that the monitor answers to, beside loopback and its own address
 //
 // For whom (exactly one):
 //
@@ -44,7 +45,7 @@
 // The runner:
 //
 //	RUNNER_NAME           ephemeral-org-runner; at most 64 characters with the suffix
-//	RUNNER_NAME_SUFFIX    hostname, random or none
+//	RUNNER_NAME_SUFFIX    hostname, random or none (then no other name is taken beside a living runner)
 //	RUNNER_GROUP          default; by name
 //	LABELS                self-hosted,Linux,X64,ephemeral,docker,org-runner (the architecture as it is)
 //	NO_DEFAULT_LABELS     false; true: the runner adds no labels of its own
@@ -60,7 +61,7 @@
 //
 //	RUNNER_REGISTER_TIMEOUT  15m: how long to try
 //	RUNNER_STOP_GRACE        10s: what the engine gives between SIGTERM and SIGKILL
-//	RUNNER_ON_REUSE          reset or refuse: a container that has run before
+//	RUNNER_ON_REUSE          reset or refuse: a container or volume that has run before
 //	RUNNER_WATCHDOG          5m: how often an idle runner asks GitHub whether it is still there; 0: never
 //	RUNNER_PRUNE_AGE         2m: between the two sightings of prune
 //	RUNNER_RECORDS           file of job records (JSON Lines)

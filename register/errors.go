@@ -79,6 +79,12 @@ func (e *Error) Error() string {
 // call on this server.
 func (e *Error) Missing() bool { return e.Status == http.StatusNotFound }
 
+// Refused tells whether GitHub has said that it does not do what it was asked for;
+// otherwise it may have done it.
+func (e *Error) Refused() bool {
+	return e.Status >= 400 && e.Status < 500 && e.Tries == 0
+}
+
 // Unwrap makes errors.Is(err, ErrCredentials) and the like work.
 func (e *Error) Unwrap() error { return e.Kind }
 

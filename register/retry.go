@@ -86,8 +86,12 @@ func (t *tries) check(ctx context.Context, response *http.Response, err error) (
 		return false, nil
 	}
 	t.trouble(t.method + " " + t.path + ": " + v.reason())
+	what := "GitHub could not be reached"
+	if v.status != 0 {
+		what = fmt.Sprintf("GitHub answered %d", v.status)
+	}
 	t.log.Warn().Str("call", t.method+" "+t.path).Str("reason", v.reason()).Int("attempt", t.failed).
-		Dur("wait", t.wait.Round(time.Millisecond)).Msg("GitHub is asked again")
+		Dur("wait", t.wait.Round(time.Millisecond)).Msgf("retrying in %s: %s", t.wait.Round(100*time.Millisecond), what)
 	return true, nil
 }
 

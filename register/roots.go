@@ -1,9 +1,9 @@
 package register
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/pem"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,20 +65,23 @@ func (r roots) read() *x509.CertPool {
 	return pool
 }
 
-// addNew adds the certificates of data that are not known yet, and tells whether
-// data has any.
+// addNew adds the certificates of data if one of them is not known yet, by its
+// text, and tells whether data has any.
 func addNew(pool *x509.CertPool, known map[[sha256.Size]byte]bool, data []byte) (any bool) {
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			return any
+	fresh := false
+	for rest := data; ; {
+		_, body, found := bytes.Cut(rest, []byte("-----BEGIN CERTIFICATE-----"))
+		if !found {
+			break
 		}
-		sum := sha256.Sum256(block.Bytes)
-		if known[sum] || block.Type == "CERTIFICATE" && pool.AppendCertsFromPEM(data[:len(data)-len(rest)]) {
-			any, known[sum] = true, true
-		}
-		data = rest
+		body, rest, _ = bytes.Cut(body, []byte("-----END CERTIFICATE-----"))
+		sum := sha256.Sum256(body)
+		any, fresh, known[sum] = true, fresh || !known[sum], true
 	}
+	if fresh {
+		return pool.AppendCertsFromPEM(data)
+	}
+	return any
 }
 
 // isNamesake tells whether an entry is a link to another one of its folder, as

@@ -47,6 +47,9 @@ func checkHome(home string, as *account) error {
 			return &FolderError{fmt.Sprintf("%s cannot be written by %s (%v), and the official runner keeps its registration there", home, as, err),
 				"mount it writable for the runner's user"}
 		}
+		if noexec(home) {
+			return &FolderError{home + " is mounted noexec, and the official runner's programs are there", "mount it with exec, as in --tmpfs " + home + ":exec"}
+		}
 		return nil
 	})
 }
@@ -75,6 +78,31 @@ func checkWork(work string, as *account) error {
 		}
 		return nil
 	})
+}
+
+// CheckToolCache warns of a tool cache in the work folder that jobs cannot write;
+// nil: they can, or there is none yet. It may be meant so.
+func CheckToolCache(home, work, user string) *FolderError {
+	as, err := accountFor(user)
+	if err != nil {
+		return nil
+	}
+	return checkToolCache(absolute(home, work), as)
+}
+
+func checkToolCache(work string, as *account) *FolderError {
+	dir := filepath.Join(work, "_tool")
+	err := as.withItsRights(func() error {
+		if existing(dir) != dir {
+			return nil
+		}
+		return writable(dir)
+	})
+	if err == nil {
+		return nil
+	}
+	return &FolderError{fmt.Sprintf("the tool cache %s cannot be written by %s (%v), and actions that install tools will fail", dir, as, err),
+		"make this user its owner: a volume that an earlier image has made there is root's"}
 }
 
 // existing is the nearest folder above a path that is there.

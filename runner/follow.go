@@ -28,6 +28,9 @@ func (s *session) takeLine(l line) {
 	switch l.what {
 	case versionIs:
 		s.listener.pid() // while nothing but the runner has run
+		if s.work.running() {
+			return
+		}
 		s.view.versionIs(strings.Trim(records.Bounded(l.text), "'"))
 	case listening:
 		s.listener.pid()
@@ -50,8 +53,12 @@ func (s *session) takeLine(l line) {
 		name, result, _ := endOf(l.text)
 		s.follow(s.work.completed(name, result, time.Now()))
 	case connectionLost:
-		s.view.connection(false)
-		s.soon() // the official listener may never say that it is back
+		// The official listener may never say that it is back. Where nobody else can
+		// say so it is not called lost: it ends by itself when it is.
+		if s.GitHub != nil && s.every > 0 {
+			s.view.connection(false)
+			s.soon()
+		}
 		s.Log.Warn().Str("error", l.text).Msg("the runner has lost its connection to GitHub and retries")
 	case connectionBack:
 		s.view.connection(true)
@@ -103,18 +110,26 @@ func (s *session) endUpdate() {
 	}
 }
 
-// seeWorker looks for the worker: one file while it is known, all processes
-// otherwise.
+// seeWorker looks for the worker.
 func (s *session) seeWorker() {
-	worker := s.work.worker
-	if !worker.alive() {
-		worker = findWorker(s.Home, s.listener.pid())
-	}
 	before := s.work.stage
-	s.follow(s.work.seen(worker, time.Now()))
+	s.follow(s.work.seen(s.liveWorker(), time.Now()))
 	if s.work.stage == working && before == announced {
 		s.watchdog.reset()
 	}
+}
+
+// liveWorker is the worker that lives: one file tells while it is known, all
+// processes otherwise. A listener that is gone starts no other.
+func (s *session) liveWorker() identity {
+	if s.work.worker.alive() {
+		return s.work.worker
+	}
+	listener := s.listener.pid()
+	if listener == 0 && s.work.worker != (identity{}) {
+		return identity{}
+	}
+	return findWorker(s.Home, listener)
 }
 
 // checkWorker looks only whether the known one lives: a line that is read late is

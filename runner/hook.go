@@ -63,6 +63,11 @@ func checkHook(path, home string, environ []string) error {
 	case !info.Mode().IsRegular():
 		return errors.New("which is no file: name the script itself")
 	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("which cannot be read: %w: let the runner's user read it", err)
+	}
+	file.Close()
 	if filepath.Ext(path) == ".ps1" && !onPath(command[0], lookUp(environ, "PATH")) {
 		return errors.New("and there is no pwsh in PATH: install PowerShell, or use a .sh hook")
 	}

@@ -43,6 +43,19 @@ func TestHookCommand(t *testing.T) {
 	}
 }
 
+func TestHookThatCannotBeRead(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root reads every file")
+	}
+	hook := filepath.Join(t.TempDir(), "own.sh")
+	if err := os.WriteFile(hook, nil, 0o300); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckHooks([]string{"ACTIONS_RUNNER_HOOK_JOB_STARTED=" + hook}, t.TempDir(), false); !errors.Is(err, ErrConfiguration) || !strings.Contains(err.Error(), "cannot be read") {
+		t.Error(err)
+	}
+}
+
 func TestCheckHooks(t *testing.T) {
 	dir := t.TempDir()
 	hook := filepath.Join(dir, "own.sh")

@@ -45,11 +45,17 @@ func (l *Life) leave(reason error) error {
 			l.Log.Warn().Err(err).Msg("what the registration left in the runner's folder cannot be removed")
 		}
 	}
-	if signal, _ := l.stop.first(); signal != nil && reason == nil {
+	signal, _ := l.stop.first()
+	if signal != nil && reason == nil {
 		reason = stopCause{signal}
 	}
 	if left != nil {
 		return unclean(l.name, left, reason)
+	}
+	for still, err := range l.deleteLeft(ctx) {
+		if signal != nil {
+			return unclean(still, err, reason)
+		}
 	}
 	return reason
 }
@@ -100,6 +106,9 @@ func (l *Life) deleteByID(ctx context.Context, id int64) error {
 		}
 		if !busy {
 			return nil
+		}
+		if try == 1 {
+			l.Log.Warn().Str("runner", l.name).Msg("the runner is still busy at GitHub: trying to delete it again, not for long")
 		}
 		if l.killedJob && try == killedTries || sleep(ctx, busyPause) != nil {
 			return errStillBusy

@@ -25,7 +25,8 @@ type GitHub interface {
 	// runner for the next hour.
 	RegistrationToken(ctx context.Context) (secret.String, error)
 	// JITConfig registers a runner and returns its configuration for run.sh;
-	// taken says that there is a runner of this name already.
+	// taken says that there is a runner of this name already. An error with a method
+	// Refused() bool can say that none was made.
 	JITConfig(ctx context.Context, name, group string, labels []string, workFolder string) (config secret.String, taken bool, err error)
 	// FindRunner returns the id of the runner of exactly this name, 0 if there
 	// is none, and how GitHub sees it.
@@ -88,6 +89,14 @@ type Options struct {
 	Allowed     func(repository string) bool // nil: every repository
 	AllowedRule string                       // the same, for people
 
+	// Refused is why there can be no life: the configuration is wrong. Failed starts
+	// are waited out all the same. Nothing but StateDir, Log and what stands here
+	// need be known then.
+	Refused     error
+	ByHand      bool                     // somebody sits before it: failed starts are not waited out
+	Hopeless    func(error) bool         // whether another start would end in the same way
+	Fingerprint func(salt string) string // of the configuration; nil: it is not looked at
+
 	StateDir string                 // our own small files and the socket; "" if there is no place
 	NoteKey  []byte                 // what no job has: notes to the next life are signed with it
 	Hook     string                 // job-started.sh; "": none
@@ -108,8 +117,8 @@ type Options struct {
 	Viewer  *Viewer  // is shown this life; nil: nobody looks
 	Trouble *Trouble // with what GitHub's side waits; nil: not told
 
-	Stdout, Stderr io.Writer // the runner's output goes here unchanged
-	Log            zerolog.Logger
+	Stdout io.Writer // where the runner's output goes, line by line; two goroutines write there
+	Log    zerolog.Logger
 }
 
 // Life is one life of one runner in one folder.
@@ -149,13 +158,14 @@ type Life struct {
 	kept         *reset.Set // the places, locked
 	jobRan       bool       // a job has begun in this life
 	broken       error      // no job can do its first step here
+	jobless      bool       // none had run up to this life, though others have been here
 	warnedOfRoot string     // what was said of a job that may have been root
 	intact       time.Time  // until when the runner's own files were as they should be
 
 	updateIsClean bool // no job has changed the runner before it began to update itself
 
-	answering bool // the socket is served
-	view      view // what it tells beside the state
+	unanswered error // why the socket is not served
+	view       view  // what it tells beside the state
 }
 
 // Run lives until the runner's work is done or a signal has stopped it. It
@@ -184,14 +194,20 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 		}
 	}()
 
-	release, err := l.prepare()
+	release, err := l.open()
 	if err != nil {
 		return err
 	}
 	defer release()
-	err = l.conclude(l.live())
+	err = l.live()
+	if errors.Is(err, ErrChanged) {
+		return err
+	}
+	err = l.conclude(err)
 	l.awaitRecords()
-	l.machine.to(Stopped, "")
+	if err == nil || !l.machine.is(Starting) {
+		l.machine.to(Stopped, "")
+	}
 	return err
 }
 
@@ -200,6 +216,15 @@ func Run(options Options, signals <-chan os.Signal) (err error) {
 func (l *Life) live() error {
 	if err := l.waitOutFailures(); err != nil {
 		return l.stopEarly(err)
+	}
+	if l.Refused != nil {
+		return l.Refused
+	}
+	if err := l.awaitEarlierJob(); err != nil { // its files are not reset meanwhile
+		return l.stopEarly(err)
+	}
+	if err := l.prepare(); err != nil {
+		return err
 	}
 	if err := l.repair(); err != nil {
 		return l.stopEarly(err)
@@ -225,11 +250,12 @@ func (l *Life) live() error {
 		if changed := l.changedByJob(); changed != "" {
 			return l.leave(fmt.Errorf("%w: %s, and %s is not as it was before a job ran here: it gets no token to register with: start a new container", ErrRunner, end.reason, changed))
 		}
-		l.Log.Warn().Str("reason", end.reason).Msg("registering anew")
+		l.Log.Warn().Str("reason", end.reason).Msg("registering again")
 		if err := l.leave(nil); err != nil {
 			if !errors.Is(err, errStillBusy) {
 				return err
 			}
+			l.keepLeft(earlier{name: l.name, ids: []int64{l.id}})
 			l.leaveBusy()
 			if err := l.wipe(); err != nil {
 				return l.leave(err)
@@ -245,52 +271,54 @@ func (l *Life) live() error {
 // longer counts.
 const steady = 10 * time.Minute
 
-// prepare checks this machine's side before GitHub hears of us. The function it
-// returns gives back what was taken.
-func (l *Life) prepare() (release func(), err error) {
-	if err := checkFolder(l.Home); err != nil {
+// open takes the record and the socket, which a life has from its first moment on:
+// while it waits after failed starts, status says so. The function that it returns
+// gives both back.
+func (l *Life) open() (release func(), err error) {
+	if l.record, err = openRecord(l.StateDir, l.Log); err != nil {
 		return nil, err
+	}
+	l.record.key = l.NoteKey
+	stopServing, err := l.serveSocket()
+	l.unanswered = err
+	return func() { stopServing(); l.record.close() }, nil
+}
+
+// prepare checks this machine's side before GitHub hears of us.
+func (l *Life) prepare() (err error) {
+	if err := checkFolder(l.Home); err != nil {
+		return err
 	}
 	if l.account, err = accountFor(l.User); err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.checkHooks(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkHome(l.Home, l.account); err != nil {
-		return nil, err
-	}
-	l.record, err = openRecord(l.StateDir, l.Log)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.readyForReuse(); err != nil {
-		l.record.close()
-		return nil, err
+		return err
 	}
 	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {
-		l.record.close()
-		return nil, err
+		return err
+	}
+	if problem := checkToolCache(absolute(l.Home, l.WorkDir), l.account); problem != nil {
+		l.Log.Warn().Msg(problem.Error())
 	}
 	if l.reaper, err = newReaper(); err != nil {
-		l.record.close()
-		return nil, err
+		return err
 	}
-	stopServing, err := l.serveSocket()
-	l.answering = err == nil
-	if err != nil {
-		if l.Allowed != nil {
-			l.record.close()
-			return nil, fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because the hook has no way to ask: %w: give the container a writable %s", ErrConfiguration, err, l.StateDir)
-		}
-		l.Log.Warn().Err(err).Msg("no socket: status and healthcheck will not find this runner")
+	switch {
+	case l.Allowed != nil && l.unanswered != nil:
+		return fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because the hook has no way to ask: %w: give the container a writable %s", ErrConfiguration, l.unanswered, l.StateDir)
+	case l.Allowed != nil && l.Hook == "":
+		return fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because lib/org-runner/job-started.sh is not beside this program's bin folder: use the image, or copy the file from the source", ErrConfiguration)
+	case l.unanswered != nil:
+		l.Log.Warn().Err(l.unanswered).Msg("no socket: status and healthcheck will not find this runner")
 	}
-	if l.Allowed != nil && l.Hook == "" {
-		stopServing()
-		l.record.close()
-		return nil, fmt.Errorf("%w: ALLOWED_REPOSITORIES cannot be enforced, because lib/org-runner/job-started.sh is not beside this program's bin folder: use the image, or copy the file from the source", ErrConfiguration)
-	}
-	return func() { stopServing(); l.record.close() }, nil
+	return nil
 }
 
 // checkFolder tells early what config.sh would tell late.
@@ -314,6 +342,7 @@ func checkFolder(home string) error {
 
 // conclude turns the end of a life into what the caller reports.
 func (l *Life) conclude(err error) error {
+	l.noteJobless()
 	var stopped stopCause
 	if err == nil || errors.As(err, &stopped) && !errors.Is(err, ErrUnclean) {
 		l.record.succeed() // a clean stop is no failure, wherever it came
@@ -323,7 +352,7 @@ func (l *Life) conclude(err error) error {
 	if l.Mask != nil {
 		why = l.Mask(why) // jobs can read what is kept
 	}
-	l.record.fail(why)
+	l.record.fail(why, l.Hopeless != nil && l.Hopeless(err))
 	return err
 }
 

@@ -112,8 +112,8 @@ const (
 	longestEnd  = 256
 )
 
-// scanner passes what is written to it on unchanged and calls found for each
-// line that tells something.
+// scanner hands what is written to it on unchanged and calls found for each line
+// that tells something.
 type scanner struct {
 	next    io.Writer
 	found   func(line)

@@ -3,13 +3,13 @@
 package runner
 
 import (
-	"cmp"
-	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +30,12 @@ type record struct {
 	Name string `json:"name,omitempty"`
 	// ID is that runner's, once it is known.
 	ID int64 `json:"id,omitempty"`
+	// Code says that we have noted both, and here: a job cannot make it, and in the
+	// copy of a folder, on a cloned machine, it is another one.
+	Code string `json:"code,omitempty"`
+	// Left are the runners that GitHub went on to call busy when all patience was
+	// over: their names and, as far as they are known, their ids.
+	Left map[string]int64 `json:"left,omitempty"`
 	// Instead is the name that this container has taken because another one has
 	// its own.
 	Instead string `json:"instead,omitempty"`
@@ -40,11 +46,21 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
+	// Jobless: no job had run in this container when its last life ended. It is not
+	// there while one can run, so a job that keeps or removes it gains nothing.
+	Jobless bool `json:"jobless,omitempty"`
+	// Hopeless says that another start with the same configuration would have
+	// ended as that one did. Config stands for it, a hash that Salt is a part of.
+	Hopeless bool   `json:"hopeless,omitempty"`
+	Config   string `json:"config,omitempty"`
+	Salt     string `json:"salt,omitempty"`
 	// Stepless counts the jobs in a row that failed before their first step.
 	Stepless int `json:"stepless,omitempty"`
 
 	path string
 	lock *os.File
+	here string // this folder on this machine since it was booted; "": unknown
+	key  []byte // for Code: what no job has
 	log  zerolog.Logger
 }
 
@@ -57,22 +73,44 @@ func openRecord(dir string, log zerolog.Logger) (*record, error) {
 	}
 	lock, err := openLock(filepath.Join(dir, "lock"))
 	if err != nil {
-		log.Warn().Err(err).Msg("nothing can be kept for the next start in this container")
+		log.Warn().Err(err).Msgf("cannot save state to %s: after a crash this container will not clean up its runner", dir)
 		return r, nil
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%w: another org-runner already runs with %s: give each its own RUNNER_HOME", ErrConfiguration, dir)
 	}
-	r.lock, r.path = lock, filepath.Join(dir, "life.json")
+	r.lock, r.path, r.here = lock, filepath.Join(dir, "life.json"), place(lock)
 	data, err := safefile.Read(r.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		log.Warn().Err(err).Msg("the record of the last life cannot be read: starting without it")
+		log.Warn().Err(err).Msg("saved state cannot be read: ignoring it")
 	}
 	if err == nil && json.Unmarshal(data, r) != nil {
-		log.Warn().Str("file", r.path).Msg("the record of the last life is damaged: starting without it")
+		log.Warn().Str("file", r.path).Msg("saved state is damaged: ignoring it")
 	}
 	return r, nil
+}
+
+func (r *record) code() string {
+	if r.here == "" || r.Name == "" {
+		return ""
+	}
+	code := hmac.New(sha256.New, r.key)
+	fmt.Fprintf(code, "%s\n%s\n%d", r.here, r.Name, r.ID)
+	return hex.EncodeToString(code.Sum(nil))
+}
+
+// isOurs tells whether the name and the id were noted by us, here.
+func (r *record) isOurs() bool { return r.Code != "" && hmac.Equal([]byte(r.Code), []byte(r.code())) }
+
+// place is the machine's boot and the file's inode, "" if they cannot be told.
+func place(file *os.File) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	info, problem := file.Stat()
+	if err != nil || problem != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %d", strings.TrimSpace(string(boot)), info.Sys().(*syscall.Stat_t).Ino)
 }
 
 // openLock removes what is no file under its name: a job can put it there.
@@ -93,7 +131,7 @@ func (r *record) save() {
 		err = safefile.Write(r.path, data)
 	}
 	if err != nil {
-		r.log.Warn().Err(err).Msg("what the next start should know could not be written")
+		r.log.Warn().Err(err).Msg("could not save state")
 	}
 }
 
@@ -105,92 +143,33 @@ func (r *record) close() {
 
 // begin counts this life as failed until it succeeds, so that one that is
 // killed counts too.
-func (r *record) begin(now time.Time) {
+func (r *record) begin(now time.Time, config string) {
 	if now.Sub(r.LastStart) > longestFailureWait {
 		r.Failures = 0 // that one lived: no crash loop
 	}
 	r.Failures++
-	r.LastStart, r.LastError = now, ""
+	r.LastStart, r.LastError, r.Hopeless, r.Config = now, "", false, config
 	r.save()
 }
 
 // succeed ends the row of failures.
 func (r *record) succeed() {
 	if r.Failures != 0 {
-		r.Failures, r.LastStart, r.LastError = 0, time.Time{}, ""
+		r.Failures, r.LastStart, r.LastError, r.Hopeless = 0, time.Time{}, "", false
 		r.save()
 	}
 }
 
 // fail keeps why, for the next start to tell.
-func (r *record) fail(why string) {
-	r.LastError = records.Bounded(why)
+func (r *record) fail(why string, hopeless bool) {
+	r.LastError, r.Hopeless = records.Bounded(why), hopeless
 	r.save()
 }
 
 func (r *record) setRunner(name string, id int64) {
 	if r.Name != name || r.ID != id {
 		r.Name, r.ID = name, id
+		r.Code = r.code()
 		r.save()
-	}
-}
-
-// The wait before a life that follows failed ones: none after the first, then
-// 5 s doubled each time up to 10 min. Docker's own back-off ends at 1 min and
-// starts over as soon as a container has lived for 10 s.
-const (
-	firstFailureWait   = 5 * time.Second
-	longestFailureWait = 10 * time.Minute
-)
-
-func failureWait(failures int) time.Duration {
-	if failures < 2 {
-		return 0
-	}
-	return min(firstFailureWait<<min(failures-2, 10), longestFailureWait)
-}
-
-// jittered returns between half of d and d, so that a fleet that failed
-// together does not come back together.
-func jittered(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d/2 + rand.N(d/2+1)
-}
-
-// waitOutFailures makes an engine's crash loop ask GitHub less and less.
-func (l *Life) waitOutFailures() error {
-	if wait := jittered(failureWait(l.record.Failures)) - time.Since(l.record.LastStart); wait > 0 {
-		why := strings.ToValidUTF8(records.Bounded(cmp.Or(l.record.LastError, "it was killed")), "?")
-		l.Log.Warn().Int("failures", l.record.Failures).Dur("wait", wait.Round(time.Millisecond)).Str("last", why).
-			Msg("failed starts in a row: waiting before registering")
-		l.Trouble.Set(fmt.Sprintf("%d failed starts in a row: waiting %s before registering; the last one: %s", l.record.Failures, wait.Round(time.Second), why))
-		if err := sleep(l.ctx, wait); err != nil {
-			return err
-		}
-		l.Trouble.Set("")
-	}
-	l.record.begin(time.Now())
-	return nil
-}
-
-// pause spaces the registrations within one life; the first is immediate.
-func (l *Life) pause(again int) error {
-	return sleep(l.ctx, jittered(failureWait(again)))
-}
-
-// sleep waits for d, or returns the cause for which ctx ended.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

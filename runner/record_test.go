@@ -18,8 +18,8 @@ func TestRecordSurvivesItsLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.begin(time.Now())
-	first.begin(time.Now())
+	first.begin(time.Now(), "")
+	first.begin(time.Now(), "")
 	first.setRunner("fleet-1", 7)
 	if _, err := openRecord(dir, zerolog.Nop()); !errors.Is(err, ErrConfiguration) {
 		t.Errorf("a second life in the same folder: %v", err)
@@ -56,7 +56,7 @@ func TestDamagedRecordIsNoObstacle(t *testing.T) {
 	if r, err = openRecord("/dev/null/nowhere", zerolog.Nop()); err != nil {
 		t.Errorf("no folder: %v", err)
 	}
-	r.begin(time.Now())
+	r.begin(time.Now(), "")
 	r.close()
 }
 

@@ -95,6 +95,10 @@ func (l *Life) registerJIT(ctx context.Context) (Settings, error) {
 		var taken bool
 		var err error
 		if config, taken, err = l.GitHub.JITConfig(ctx, l.name, l.Group, l.JITLabels, l.WorkDir); err != nil {
+			var refusal interface{ Refused() bool }
+			if errors.As(err, &refusal) && refusal.Refused() {
+				l.record.setRunner("", 0) // nothing was made
+			}
 			return Settings{}, err
 		}
 		if taken {

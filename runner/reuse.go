@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/virtuoso902/org-runner/runner/reset"
 )
@@ -49,7 +52,7 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
-	if set.Work != absolute(l.Home, l.WorkDir) {
+	if set.Work != filepath.Clean(absolute(l.Home, l.WorkDir)) {
 		l.WorkDir = set.Work
 		l.Log.Info().Str("folder", l.WorkDir).Msg("another runner uses the work folder: this one has a folder of its own below it")
 	}
@@ -58,16 +61,37 @@ func (l *Life) readyForReuse() error {
 			return err
 		}
 	}
+	if err := l.keepMarks(set); err != nil {
+		return err
+	}
 	for _, why := range set.Stays() {
 		l.Log.Warn().Msg(why + ": to have it reset, stop the runners, empty it, and start a new container")
 	}
-	return l.keepMarks(set)
+	return nil
+}
+
+// Survey looks at what a life of these options would reset and what not, and
+// changes nothing. nil: not in a container of org-runner's image.
+func Survey(o Options) (*reset.Set, error) {
+	l := &Life{Options: o, around: reset.Around(o.StateDir)}
+	if !l.around.Inside {
+		return nil, nil
+	}
+	var err error
+	if l.account, err = accountFor(l.User); err != nil {
+		return nil, err
+	}
+	note, kind := l.readNote()
+	if l.note = note; kind != ours && kind != released {
+		l.note.First = time.Time{}
+	}
+	return reset.Survey(l.places(kind == released && !l.around.Before), l.around)
 }
 
 // places tells the reset what is where.
 func (l *Life) places(old bool) reset.Options {
 	o := reset.Options{
-		Home: l.Home, Work: absolute(l.Home, l.WorkDir), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
+		Home: filepath.Clean(l.Home), Work: filepath.Clean(absolute(l.Home, l.WorkDir)), Shared: sharedPlaces, Own: ourPlaces, State: l.StateDir,
 		UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
 		Notes: append([]string{noteFile, noteFile + ".new"}, registrationFiles...), // the registration is repair's
 		Part:  isInstalled, Outdated: outdated(l.Home), Noted: l.note.First, Updated: l.note.Updated,
@@ -129,15 +153,25 @@ func (l *Life) resetPlaces(set *reset.Set) error {
 			return fmt.Errorf("%w: a job has changed %s, a part of the runner itself%s: %s", ErrConfiguration, changed, l.orUpdate(intact), startNew)
 		}
 	}
+	free := freeSpace(l.Home)
 	removed, err := set.Reset(l.used)
 	if err != nil {
 		return fmt.Errorf("%w: this container cannot be reset for a new job: %w: %s", ErrConfiguration, err, remedy(err))
 	}
-	l.Log.Info().Int("removed", removed).Dur("took", time.Since(began)).Msg("container reused: deleted files of earlier jobs")
+	l.Log.Info().Int("removed", removed).Int64("freed_bytes", max(freeSpace(l.Home)-free, 0)).Dur("took", time.Since(began)).Msg("container reused: deleted files of earlier jobs")
 	if mounts := set.Kept(); len(mounts) > 0 {
 		l.Log.Debug().Strs("mounts", mounts).Msg("what is mounted below a place is never reset")
 	}
 	return nil
+}
+
+// freeSpace is how much room is left where a folder is, in bytes; 0 if unknown.
+func freeSpace(dir string) int64 {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil {
+		return 0
+	}
+	return int64(s.Bavail) * s.Bsize
 }
 
 // remedy is what helps against a reset that cannot be done: what is on a mount is
@@ -147,7 +181,9 @@ func remedy(err error) string {
 	if !errors.As(err, &stuck) || !stuck.OnMount {
 		return startNew
 	}
-	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf %s", stuck.Path)
+	const most = 20 // of them in one line; the next start names the rest
+	paths := stuck.Paths[:min(len(stuck.Paths), most)]
+	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf '%s'", strings.Join(paths, "' '"))
 }
 
 // orUpdate names the other cause, if there are traces of it: an update that came

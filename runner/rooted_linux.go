@@ -18,10 +18,14 @@ import (
 // way returns how the next registration is to be made. It differs from what
 // RUNNER_REGISTRATION says where a job may have been root in this container.
 func (l *Life) way() (func(context.Context) (Settings, error), error) {
+	if l.record.Jobless {
+		l.jobless, l.record.Jobless = true, false
+		l.record.save()
+	}
 	switch {
 	case l.JIT:
 		return l.registerJIT, nil
-	case !l.used && !l.jobRan || !l.jobsAreRoot():
+	case !l.jobRan && (l.jobless || !l.used) || !l.jobsAreRoot():
 		return l.registerConfig, nil
 	case !l.Ephemeral || l.GitHub == nil:
 		return l.registerConfig, l.exposes("RUNNER_TOKEN and EPHEMERAL=false know no JIT configuration")
@@ -38,6 +42,16 @@ func (l *Life) way() (func(context.Context) (Settings, error), error) {
 		}
 		return l.registerConfig(ctx)
 	}, nil
+}
+
+// noteJobless is called at a life's end, when nothing else runs any more: the next
+// start of this container may trust it as the first one does.
+func (l *Life) noteJobless() {
+	if l.jobRan || l.used && !l.jobless {
+		return
+	}
+	l.record.Jobless = true
+	l.record.save()
 }
 
 func (l *Life) withoutUpdate() string {
@@ -111,9 +125,10 @@ func (l *Life) jobsAreRoot() bool {
 // That it may run true says too little: some may run package managers alone.
 var sudoQuestion = []string{"-n", "-l"}
 
-// MaySudo asks the same of our own user, for who is no life.
+// MaySudo asks the same for who is no life: whether our own user, which is not root,
+// may use sudo.
 func MaySudo() bool {
-	return os.Geteuid() == 0 || !noNewPrivileges() && exec.Command("sudo", sudoQuestion...).Run() == nil
+	return !noNewPrivileges() && exec.Command("sudo", sudoQuestion...).Run() == nil
 }
 
 // noNewPrivileges tells whether sudo is without effect for us and all below us

@@ -72,6 +72,7 @@ type answer struct {
 func (l *Life) serve(registered Settings) (ending, error) {
 	s := newSession(l, registered.ID)
 	defer s.quit()
+	l.killedJob = false
 	if err := context.Cause(l.ctx); err != nil {
 		return ending{stopped: true}, nil
 	}

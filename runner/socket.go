@@ -3,6 +3,7 @@ package runner
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -127,7 +128,12 @@ type Reply struct {
 // askTimeout bounds a question and its answer: both ends are on this machine.
 const askTimeout = 5 * time.Second
 
-// Ask puts a question to the life behind the socket.
+// longestAnswer bounds an answer in bytes. A life's own has up to 100 labels of 256
+// characters; a job can have put another socket in its place.
+const longestAnswer = 256 << 10
+
+// Ask puts a question to the life behind the socket. What it answers can be a job's
+// word: whoever shows it bounds it and makes it visible.
 func Ask(socket string, request Request) (Reply, error) {
 	connection, err := net.DialTimeout("unix", socket, askTimeout)
 	if err != nil {
@@ -139,7 +145,11 @@ func Ask(socket string, request Request) (Reply, error) {
 		return Reply{}, err
 	}
 	var reply Reply
-	if err := json.NewDecoder(connection).Decode(&reply); err != nil {
+	bounded := &io.LimitedReader{R: connection, N: longestAnswer}
+	if err := json.NewDecoder(bounded).Decode(&reply); err != nil {
+		if bounded.N <= 0 {
+			err = fmt.Errorf("it is longer than %d KiB", longestAnswer>>10)
+		}
 		return Reply{}, fmt.Errorf("the answer is not understood: %w", err)
 	}
 	return reply, nil

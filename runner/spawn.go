@@ -14,17 +14,19 @@ import (
 type child struct {
 	*process
 	out, err *pump
+	passages [2]*passage
 }
 
-// spawn starts a script of the runner's folder. Its output passes through, and
-// lines gets what it tells.
+// spawn starts a script of the runner's folder. Its output, of both kinds, is handed
+// on to our standard output (see passage), and lines gets what it tells.
 func (l *Life) spawn(script string, args []string, lines *lineQueue, extra ...string) (*child, error) {
-	out, toOut, err := newPump(&scanner{next: l.Stdout, found: lines.add, last: &lines.last})
+	passages := [2]*passage{{next: l.Stdout}, {next: l.Stdout}}
+	out, toOut, err := newPump(&scanner{next: passages[0], found: lines.add, last: &lines.last})
 	if err != nil {
 		return nil, err
 	}
 	defer toOut.Close()
-	errs, toErr, err := newPump(&scanner{next: l.Stderr, found: lines.add, last: &lines.last})
+	errs, toErr, err := newPump(&scanner{next: passages[1], found: lines.add, last: &lines.last})
 	if err != nil {
 		toOut.Close()
 		out.finish()
@@ -35,7 +37,7 @@ func (l *Life) spawn(script string, args []string, lines *lineQueue, extra ...st
 		path: filepath.Join(l.Home, script), args: args, dir: l.Home,
 		env: l.childEnvironment(extra...), as: l.account, stdout: toOut, stderr: toErr,
 	})
-	c := &child{process: started, out: out, err: errs}
+	c := &child{started, out, errs, passages}
 	if err != nil {
 		toOut.Close()
 		toErr.Close()
@@ -49,6 +51,9 @@ func (l *Life) spawn(script string, args []string, lines *lineQueue, extra ...st
 func (c *child) finishOutput() {
 	c.out.finish()
 	c.err.finish()
+	for _, p := range c.passages {
+		p.end()
+	}
 }
 
 // childEnvironment is what config.sh and run.sh see. Whoever could hand the
@@ -76,8 +81,11 @@ func describe(status syscall.WaitStatus) string {
 	return fmt.Sprintf("exit code %d", status.ExitStatus())
 }
 
+// mostQueued bounds how many lines wait for the life: a job can write them too.
+const mostQueued = 1000
+
 // lineQueue carries what the output told from its readers to the life, which
-// may be busy: adding never waits.
+// may be busy: adding never waits. The newest lines tell the state.
 type lineQueue struct {
 	wake  chan struct{}
 	mu    sync.Mutex
@@ -89,6 +97,9 @@ func newLineQueue() *lineQueue { return &lineQueue{wake: make(chan struct{}, 1)}
 
 func (q *lineQueue) add(l line) {
 	q.mu.Lock()
+	if len(q.lines) == mostQueued {
+		q.lines = append(q.lines[:0], q.lines[1:]...)
+	}
 	q.lines = append(q.lines, l)
 	q.mu.Unlock()
 	select {

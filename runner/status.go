@@ -289,7 +289,7 @@ func (l *Life) jobMayStart(request Request) Reply {
 
 // hookEnvironment puts our hook before the operator's own.
 func (l *Life) hookEnvironment() []string {
-	if l.Hook == "" || !l.answering {
+	if l.Hook == "" || l.unanswered != nil {
 		return nil
 	}
 	return []string{hookVariable + "=" + l.Hook, SocketVariable + "=" + Socket(l.StateDir)}

@@ -18,22 +18,22 @@ import (
 // The parts, from the end:
 //
 //	margin      1/20, at most 1 s   our own exit, and the engine's clock
-//	deregister  1/8,  at most 10 s  DELETE of the runner, retried
+//	deregister  1/10, at most 10 s  DELETE of the runner, retried
 //	report      2/5,  at most 2 s   what runs below the worker is killed; the worker
 //	                                tells GitHub 0.4 to 0.6 s later, the listener ends
 //	cancel      10 s                the listener is interrupted: the worker sends the
 //	                                step's shell SIGINT, 7.5 s later SIGTERM, 2.5 s
-//	                                later SIGKILL. A grace below 16 s has no room for
-//	                                both: half of what is left, at most 3/10
+//	                                later SIGKILL. Below 16 s there is no room for
+//	                                that beside a job that may finish: 1/8
 //	drain       the rest            the job may finish
 //
 // A shell waits for its child and does not act on SIGINT, and whoever of its
 // children holds the output costs the worker 5 s more: 13.6 s until it tells GitHub.
 // So the report does not wait for the steps, it ends them.
 //
-// For docker stop's 10 s: drain 3.25 s, cancel 3 s, report 2 s, deregister 1.25 s,
-// margin 0.5 s. For 16 s: 1.2, 10, 2, 2, 0.8. For 60 s: 39.5, 10, 2, 7.5, 1. The kill itself
-// takes no time that could be planned.
+// For docker stop's 10 s: drain 5.25 s, cancel 1.25 s, report 2 s, deregister 1 s,
+// margin 0.5 s. For 16 s: 1.6, 10, 2, 1.6, 0.8. For 60 s: 41, 10, 2, 6, 1. The kill
+// itself takes no time that could be planned.
 type plan struct{ cancelAt, stepsAt, killAt, giveUp time.Duration }
 
 const (
@@ -49,11 +49,11 @@ const (
 
 func planFor(grace time.Duration) plan {
 	giveUp := grace - min(grace/20, time.Second)
-	killAt := giveUp - min(grace/8, 10*time.Second)
+	killAt := giveUp - min(grace/10, 10*time.Second)
 	stepsAt := killAt - min(grace*2/5, reportTime)
 	cancel := escalation
 	if grace < roomForEscalation {
-		cancel = min(grace*3/10, stepsAt/2)
+		cancel = grace / 8
 	}
 	return plan{cancelAt: stepsAt - cancel, stepsAt: stepsAt, killAt: killAt, giveUp: giveUp}
 }
@@ -131,4 +131,20 @@ func (s *stopper) first() (os.Signal, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.signal, s.since
+}
+
+// passed is how far a stop is in its plan: by its time, or by its second and third
+// signal.
+func (s *stopper) passed(p plan, since time.Duration) time.Duration {
+	for _, step := range []struct {
+		signal chan struct{}
+		at     time.Duration
+	}{{s.cancel, p.cancelAt}, {s.kill, p.killAt}} {
+		select {
+		case <-step.signal:
+			since = max(since, step.at)
+		default:
+		}
+	}
+	return since
 }

@@ -16,7 +16,7 @@ import (
 func TestPlanFitsIntoEveryGrace(t *testing.T) {
 	for grace := time.Second; grace <= 6*time.Hour; grace += grace/7 + time.Millisecond {
 		p := planFor(grace)
-		step := min(grace/6, time.Second)
+		step := grace / 8
 		if grace >= 16*time.Second {
 			step = 10 * time.Second
 		}
@@ -29,7 +29,7 @@ func TestPlanFitsIntoEveryGrace(t *testing.T) {
 			length  time.Duration
 			atLeast time.Duration
 		}{
-			{"drain", p.cancelAt, min(grace/14, 10*time.Second)},
+			{"drain", p.cancelAt, min(grace/10, 10*time.Second)},
 			{"cancel", p.stepsAt - p.cancelAt, step},
 			{"report", p.killAt - p.stepsAt, min(report, 2*time.Second)},
 			{"deregister", p.giveUp - p.killAt, min(grace/10, 5*time.Second)},
@@ -45,9 +45,9 @@ func TestPlanFitsIntoEveryGrace(t *testing.T) {
 func TestPlansOfTheComment(t *testing.T) {
 	const ms = time.Millisecond
 	for grace, parts := range map[time.Duration][5]time.Duration{
-		10 * time.Second: {3250 * ms, 3000 * ms, 2000 * ms, 1250 * ms, 500 * ms},
-		16 * time.Second: {1200 * ms, 10000 * ms, 2000 * ms, 2000 * ms, 800 * ms},
-		60 * time.Second: {39500 * ms, 10000 * ms, 2000 * ms, 7500 * ms, 1000 * ms},
+		10 * time.Second: {5250 * ms, 1250 * ms, 2000 * ms, 1000 * ms, 500 * ms},
+		16 * time.Second: {1600 * ms, 10000 * ms, 2000 * ms, 1600 * ms, 800 * ms},
+		60 * time.Second: {41000 * ms, 10000 * ms, 2000 * ms, 6000 * ms, 1000 * ms},
 	} {
 		p := planFor(grace)
 		if got := [5]time.Duration{p.cancelAt, p.stepsAt - p.cancelAt, p.killAt - p.stepsAt, p.giveUp - p.killAt, grace - p.giveUp}; got != parts {
@@ -80,5 +80,32 @@ func TestSignalsEscalateOneTwoThree(t *testing.T) {
 	}
 	if signal, since := stop.first(); signal != syscall.SIGTERM || since.IsZero() {
 		t.Errorf("first() = %v, %v", signal, since)
+	}
+}
+
+// How long an interrupted listener may work: as the stop's plan says, longer without
+// one, and not for long when it has nobody to tell.
+func TestLimitsOfAnInterrupt(t *testing.T) {
+	now := time.Now()
+	p := planFor(20 * time.Second) // steps at 15 s, kill at 17 s
+	for name, row := range map[string]struct {
+		since         time.Time
+		working, free bool
+		steps, kill   time.Duration // after now
+	}{
+		"no stop, a job":            {time.Time{}, true, false, 43 * time.Second, 45 * time.Second},
+		"no stop, idle":             {time.Time{}, false, false, 45 * time.Second, 45 * time.Second},
+		"no stop, nobody to tell":   {time.Time{}, false, true, 2 * time.Second, 2 * time.Second},
+		"a stop, a job":             {now.Add(-5 * time.Second), true, false, 10 * time.Second, 12 * time.Second},
+		"a stop, a job, off GitHub": {now.Add(-5 * time.Second), true, true, 10 * time.Second, 12 * time.Second},
+		"a stop, idle":              {now.Add(-5 * time.Second), false, false, 12 * time.Second, 12 * time.Second},
+		"a stop, nobody to tell":    {now.Add(-5 * time.Second), false, true, 2 * time.Second, 2 * time.Second},
+		"a stop that is nearly out": {now.Add(-16 * time.Second), false, true, time.Second, time.Second},
+		"a stop that is late":       {now.Add(-16 * time.Second), true, false, -time.Second, time.Second},
+	} {
+		l := p.limits(now, row.since, row.working, row.free)
+		if steps, kill := l.steps.Sub(now), l.kill.Sub(now); steps != row.steps || kill != row.kill {
+			t.Errorf("%s: steps %s, kill %s, want %s, %s", name, steps, kill, row.steps, row.kill)
+		}
 	}
 }

@@ -27,13 +27,16 @@ func (s *session) verdict() (ending, error) {
 	gone := errors.Is(err, fs.ErrNotExist) // the listener has removed its registration
 	// An ephemeral listener removes it after its one job, and GitHub the runner: if it
 	// was told, which is not sure of a job that has not succeeded. In every other case
-	// GitHub is asked: a job can have removed the file as well.
-	if gone && (s.GitHub == nil || s.Ephemeral && s.over && s.result == "Succeeded" && s.endedWell()) {
+	// GitHub is asked: a job can have removed the file as well. Where it cannot be
+	// asked, a job's end that the listener has told counts, though a stop leaves the
+	// file.
+	told := s.over && s.result != "" && s.result != Lost
+	itsJobIsOver := s.Ephemeral && told && s.endedWell()
+	if gone && (s.GitHub == nil || itsJobIsOver && s.result == "Succeeded") || s.GitHub == nil && itsJobIsOver {
 		s.forget()
 	}
 	signal, _ := s.stop.first()
 	status := s.child.status
-	told := s.over && s.result != "" && s.result != Lost
 	switch {
 	case s.Ephemeral && told && (gone || signal == nil):
 		end.finished, end.reason = true, "job completed: "+s.result
@@ -47,7 +50,7 @@ func (s *session) verdict() (ending, error) {
 	case s.ghost != "" && !(s.Ephemeral && s.started):
 		end.reason = s.ghost
 		return end, nil
-	case s.deleted && !(s.Ephemeral && s.started):
+	case s.deleted && !(s.Ephemeral && s.started) && (s.GitHub == nil || s.isGone()): // a job's name may say so too
 		end.reason = "the registration was deleted at GitHub"
 		return end, nil
 	case status.ExitStatus() == 7:

@@ -22,7 +22,8 @@ import (
 
 const checkHelp = `Checks everything that can be wrong, before it is: variables, credentials and
 their rights, the organization, its policy and runner group, the repositories,
-the runner's version, the clock, the network, this container.
+the runner's version, the clock, the network, this container. With --env-file
+also what docker compose, docker run and others on this machine make of the file.
 
   org-runner --env-file .env check           on the host
   docker compose run --rm runner check       in a container, with its folders
@@ -57,6 +58,7 @@ const (
 	onNetwork      = "network"
 	onRunnerFolder = "runner folder"
 	onWorkFolder   = "work folder"
+	onReset        = "reset"
 	onHooks        = "hooks"
 	onDisk         = "disk"
 	onRecords      = "records"
@@ -65,9 +67,9 @@ const (
 
 var (
 	allChecks = []string{onVariables, onCredentials, onClock, onTarget, onPolicy, onGroup, onRepositories, onName, onLabels, onVersion, onRateLimit,
-		onNetwork, onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
+		onNetwork, onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 	ofTarget    = []string{onPolicy, onGroup, onRepositories, onName, onVersion, onRateLimit} // what only GitHub can tell, once it knows us
-	ofContainer = []string{onRunnerFolder, onWorkFolder, onHooks, onDisk, onRecords, onDocker}
+	ofContainer = []string{onRunnerFolder, onWorkFolder, onReset, onHooks, onDisk, onRecords, onDocker}
 )
 
 // verdict is how one check ended.
@@ -90,19 +92,19 @@ type finding struct {
 }
 
 func ok(check, format string, values ...any) finding {
-	return finding{Check: check, Result: good, Detail: fmt.Sprintf(format, values...)}
+	return finding{Check: check, Result: good, Detail: printable(fmt.Sprintf(format, values...))}
 }
 
 func warn(check, detail, remedy string) finding {
-	return finding{Check: check, Result: doubt, Detail: detail, Remedy: remedy}
+	return finding{Check: check, Result: doubt, Detail: printable(detail), Remedy: printable(remedy)}
 }
 
 func fail(check, detail, remedy string) finding {
-	return finding{Check: check, Result: bad, Detail: detail, Remedy: remedy, code: exitConfiguration}
+	return finding{Check: check, Result: bad, Detail: printable(detail), Remedy: printable(remedy), code: exitConfiguration}
 }
 
 func skip(check, format string, values ...any) finding {
-	return finding{Check: check, Result: skipped, Detail: fmt.Sprintf(format, values...)}
+	return finding{Check: check, Result: skipped, Detail: printable(fmt.Sprintf(format, values...))}
 }
 
 // notChecked says of several checks why they could not be made.

@@ -5,13 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +40,7 @@ func checkNetwork(ctx context.Context, c config.Config) []finding {
 		}))
 	}
 	if failures := sideways(ctx, checks); len(failures) > 0 {
-		return append(clock, failures...)
+		return append(clock, slices.Compact(failures)...) // a proxy refuses all for one reason
 	}
 	how := ""
 	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: c.APIURL}); err == nil && proxy != nil {
@@ -97,7 +97,7 @@ func unreached(host string, err error) finding {
 	var proxy *register.Error
 	switch {
 	case errors.As(err, &proxy):
-		f.code, f.Detail, f.Remedy = exitCode(err), host+" cannot be reached: "+proxy.Message, proxy.Remedy
+		f.code, f.Detail, f.Remedy = exitCode(err), proxy.Message, proxy.Remedy
 	case errors.As(err, &certificate):
 		f.code = exitConfiguration
 		f.Remedy = "if a proxy of your own opens the connections, set SSL_CERT_FILE to a file with its authority's certificate; otherwise check the address and this machine's clock"
@@ -166,13 +166,14 @@ func checkHere(c config.Config, environ []string) []finding {
 		return notChecked("not in the container; docker compose run --rm runner check looks at it there", ofContainer...)
 	}
 	work := existing(workFolder(c))
-	findings := []finding{folder, checkFolders(c), checkHooks(environ, c)}
+	findings := append([]finding{folder, checkFolders(c)}, checkReset(c)...)
+	findings = append(findings, checkHooks(environ, c))
 	if free, total, err := room(work); err != nil {
 		findings = append(findings, skip(onDisk, "%s: %v", work, err))
 	} else {
 		findings = append(findings, judgeRoom(free, total))
 	}
-	return append(findings, checkRecords(c.Records, sameDisk), checkDocker("/var/run/docker.sock"))
+	return append(findings, checkRecords(c.Records, sameDisk), checkDocker(config.DockerHost(environ)))
 }
 
 // judgeFolder says whether the official runner is whole.
@@ -256,17 +257,4 @@ func judgeRoom(free, total uint64) finding {
 		return warn(onDisk, text, "make room (docker system prune), or mount a larger volume at the work folder")
 	}
 	return ok(onDisk, "%s", text)
-}
-
-// checkDocker says whether jobs can use an engine; both can be meant.
-func checkDocker(socket string) finding {
-	if _, err := os.Stat(socket); err != nil {
-		return ok(onDocker, "no socket here: jobs that use docker will fail, and none can reach the host's engine")
-	}
-	connection, err := net.DialTimeout("unix", socket, time.Second)
-	if err != nil {
-		return warn(onDocker, fmt.Sprintf("%s is here and cannot be used: %v", socket, err), "give the container the socket's group (group_add in compose), or do not mount it")
-	}
-	_ = connection.Close()
-	return ok(onDocker, "jobs can use the host's engine: they are root there, and can read this container's token")
 }

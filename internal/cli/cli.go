@@ -78,7 +78,7 @@ func Main(call Invocation) int {
 	case errors.As(err, &told):
 		return told.code
 	}
-	fmt.Fprintf(call.Stderr, "org-runner: %v\n", err)
+	fmt.Fprintf(call.Stderr, "org-runner: %s\n", printableLines(err.Error()))
 	return exitCode(err)
 }
 
@@ -107,7 +107,7 @@ func dispatch(call Invocation) error {
 			return c.run(call)
 		}
 	}
-	return fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name))
+	return misused(call, fmt.Errorf("%w: there is no command %q%s; org-runner help lists them", errUsage, name, suggestion(name)))
 }
 
 // exitCode finds the code of an error; the order matters where one wraps

@@ -59,7 +59,7 @@ func takeEnvFile(call *Invocation) error {
 		return fmt.Errorf("%w: %s: %w", register.ErrConfiguration, path, err)
 	}
 	inFile := file.Environ()
-	call.otherwise = otherwise(path, file, call.Environ)
+	call.otherwise = judgeEnvFile(path, file, call.Environ)
 	call.Environ = append(slices.DeleteFunc(slices.Clone(call.Environ), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		return slices.ContainsFunc(inFile, func(other string) bool { return replaces(other, name) })
@@ -67,35 +67,19 @@ func takeEnvFile(call *Invocation) error {
 	return nil
 }
 
-// adopt makes the proxies and authorities of a call those of this process, for
-// Go's own readers of them: --env-file may name others than the shell, and none
-// is one with a line end of Windows.
-func (call Invocation) adopt() {
-	set := map[string]string{}
-	for _, variable := range call.Environ {
-		name, value, _ := strings.Cut(variable, "=")
-		set[name] = strings.TrimSpace(value)
-	}
-	for _, v := range config.Passed() {
-		if config.IsNetwork(v.Name) && os.Getenv(v.Name) != set[v.Name] {
-			_ = os.Setenv(v.Name, set[v.Name])
-		}
-	}
-}
-
-// otherwise warns of those of our variables that the shell has too, and not as the
-// file has them: for compose it is the shell that wins.
+// otherwise warns of the variables that the shell has too, and not as the file has
+// them: for compose it is the shell that wins.
 func otherwise(path string, file *dotenv.File, environ []string) (findings []finding) {
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
-		if !config.IsOurs(name) {
-			continue
+		if inJob(environ) && slices.Contains(ofEveryJob, name) {
+			continue // setByJob tells
 		}
 		switch said, set := file.Get(name); {
 		case set && said != value:
 			findings = append(findings, warn(onVariables, name+" is also set in this shell, to something else: docker compose takes that one",
 				"unset "+name+" in this shell, or set it to the same in "+path))
-		case !set && value != "" && slices.ContainsFunc(file.Environ(), func(other string) bool { return replaces(other, name) }):
+		case !set && value != "" && config.IsOurs(name) && slices.ContainsFunc(file.Environ(), func(other string) bool { return replaces(other, name) }):
 			findings = append(findings, warn(onVariables, name+" is also set in this shell, and "+path+" has another variable for that: docker compose takes both",
 				"unset "+name+" in this shell"))
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/virtuoso902/org-runner/internal/config"
@@ -26,8 +25,9 @@ what waits, what has run in the last week, and what it would have cost at GitHub
   --data DIR              /var/lib/org-runner: where the history is kept
   --calls-per-hour N      1000: what it may ask of GitHub
   --hosted-cores N        2: of the GitHub runner that the price is compared with
-  --host NAME             a name with a dot by which browsers reach it, as that of
-                          a proxy; may be given more than once
+  --host NAME             a name or address by which browsers or Prometheus reach it
+                          beside loopback and its own address, as that of a proxy;
+                          may be given more than once, and adds to MONITOR_HOSTS
 
 / is the page, /api/overview its data, /metrics is for Prometheus, /healthz and
 /readyz are for whoever watches over it. It changes nothing, and there is no
@@ -55,16 +55,17 @@ func runMonitor(call Invocation) error {
 	calls, cores := set.Int("calls-per-hour", defaultCalls, ""), set.Int("hosted-cores", 2, "")
 	var hosts []string
 	set.Func("host", "", func(name string) error {
-		if name == "" || strings.ContainsAny(name, ":/ ") {
+		host, ok := config.HostName(name)
+		if !ok {
 			return errors.New("a name without scheme and port is wanted, as in --host ci.example.com")
 		}
-		hosts = append(hosts, name)
+		hosts = append(hosts, host)
 		return nil
 	})
 	if err := parseFlags(call, set, 0); err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(*listen)
+	own, port, err := net.SplitHostPort(*listen)
 	switch {
 	case err != nil || port == "":
 		return fmt.Errorf("%w: --listen %q is no address with a port: write it as in 127.0.0.1:9300 or :9300", errUsage, *listen)
@@ -97,6 +98,10 @@ func runMonitor(call Invocation) error {
 	})
 	if err != nil {
 		return err
+	}
+	hosts = append(hosts, c.MonitorHosts...)
+	if name, ok := config.HostName(own); ok { // of --listen; where that is :PORT, the connection tells
+		hosts = append(hosts, name)
 	}
 	ctx, end := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer end()

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/httpd"
 	"github.com/virtuoso902/org-runner/internal/metrics"
 	"github.com/virtuoso902/org-runner/internal/records"
 	"github.com/virtuoso902/org-runner/internal/safefile"
@@ -29,7 +30,7 @@ import (
 // has counted itself.
 type observer struct {
 	listener net.Listener
-	server   *http.Server
+	server   *httpd.Server
 	life     runner.Viewer
 	keeping  sync.Mutex // of the totals: records of two jobs can come at once
 	work     string     // a folder on the disk of the jobs
@@ -84,7 +85,7 @@ func newObserver(address, work, totals string, build Build, masker *secret.Maske
 	mux.HandleFunc("GET /readyz", o.answer(func(s *runner.Status) bool {
 		return s.Healthy && (s.State == runner.Idle || s.State == runner.Busy)
 	}))
-	o.server = &http.Server{Handler: maskedHandler(masker, mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	o.server = httpd.New(maskedHandler(masker, mux), log)
 	go func() { _ = o.server.Serve(listener) }()
 	return o, nil
 }

@@ -3,18 +3,50 @@ package cli
 import (
 	"encoding/json"
 	"io"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/virtuoso902/org-runner/internal/monitor"
 	"github.com/virtuoso902/org-runner/internal/secret"
 )
+
+// Prometheus asks a runner by whatever name, and a client that sends no header to the
+// end keeps it from nothing.
+func TestObserverAnswersToAnyName(t *testing.T) {
+	o, err := newObserver("127.0.0.1:0", t.TempDir(), "", Build{}, &secret.Masker{}, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	address := o.listener.Addr().String()
+	for range 300 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\n")
+	}
+	request, _ := http.NewRequest("GET", "http://"+address+"/metrics", nil)
+	request.Host = "runner-7.example.com:9100"
+	response, err := (&http.Client{Timeout: 5 * time.Second}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != 200 || !strings.Contains(string(text), "org_runner_build_info") {
+		t.Errorf("%d %s", response.StatusCode, text)
+	}
+}
 
 // What Prometheus' alerts and Grafana's dashboard ask for is there: a metric that
 // was renamed would leave them silent.

@@ -167,7 +167,7 @@ func orgStatus(call Invocation) error {
 		case err != nil && !errors.Is(err, register.ErrUnreachable):
 			return err
 		case err != nil:
-			text = fmt.Sprintf("%s\n%s\n", time.Now().Format(time.TimeOnly), wrapped(err.Error(), 0))
+			text = fmt.Sprintf("%s\n%s\n", time.Now().Format(time.TimeOnly), wrapped(printable(err.Error()), 0))
 		}
 		// Over the old picture, then clear what is left of it: no flicker.
 		text = "\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
@@ -224,7 +224,7 @@ func (r remote) look(ctx context.Context) (*orgView, error) {
 		}
 		for _, g := range groups {
 			names[g.ID] = g.Name
-			view.Groups = append(view.Groups, groupView{ID: g.ID, Name: g.Name, Admits: g.Visibility})
+			view.Groups = append(view.Groups, groupView{ID: g.ID, Name: shown(g.Name), Admits: shown(g.Visibility)})
 		}
 	}
 	fleet := newFleet(r.config)
@@ -233,12 +233,12 @@ func (r remote) look(ctx context.Context) (*orgView, error) {
 			return nil, err
 		}
 		ours := fleet.has(runner)
-		v := runnerView{ID: runner.ID, Name: runner.Name, State: state(runner), Group: names[runner.GroupID], Ours: ours}
+		v := runnerView{ID: runner.ID, Name: shown(runner.Name), State: state(runner), Group: shown(names[runner.GroupID]), Ours: ours}
 		for _, l := range runner.Labels {
-			v.Labels = append(v.Labels, l.Name)
+			v.Labels = append(v.Labels, shown(l.Name))
 		}
 		if runner.Version != nil {
-			v.Version = *runner.Version
+			v.Version = shown(*runner.Version)
 		}
 		view.Runners = append(view.Runners, v)
 		view.Totals.add(v.State, ours)
@@ -319,7 +319,7 @@ func (r remote) lookAtJobs(ctx context.Context, fleet fleet, view *orgView) {
 				if job.RunnerName == "" {
 					continue
 				}
-				running := jobView{Repository: repository, Workflow: job.Workflow, Job: job.Name, Runner: job.RunnerName, URL: job.URL}
+				running := jobView{Repository: repository, Workflow: shown(job.Workflow), Job: shown(job.Name), Runner: shown(job.RunnerName), URL: shown(job.URL)}
 				if job.StartedAt != nil {
 					running.Since = *job.StartedAt
 				}
@@ -330,7 +330,7 @@ func (r remote) lookAtJobs(ctx context.Context, fleet fleet, view *orgView) {
 					queue.Ours++
 				}
 				if queue.Oldest.IsZero() || !job.CreatedAt.After(queue.Oldest) {
-					queue.Oldest, queue.Labels = job.CreatedAt, job.Labels
+					queue.Oldest, queue.Labels = job.CreatedAt, allShown(job.Labels)
 				}
 			}
 		}

@@ -265,7 +265,7 @@ func (p *pruning) cancelAndRemove(ctx context.Context, r register.Runner) (busy 
 			if job.RunnerID != r.ID {
 				continue
 			}
-			fmt.Fprintf(p.call.Stderr, "cancelling run %d of %s, which %s runs\n", job.RunID, repository, printable(r.Name))
+			fmt.Fprintf(p.call.Stderr, "cancelling run %d of %s, which %s runs\n", job.RunID, printable(repository), printable(r.Name))
 			if err := p.github.CancelRun(ctx, repository, job.RunID); err != nil {
 				return true, err
 			}
@@ -292,7 +292,7 @@ func (p *pruning) tell() {
 	r, out := &p.result, p.call.Stdout
 	line := func(what string, names []string) {
 		if len(names) > 0 {
-			fmt.Fprintf(out, "%s: %s\n", what, printable(strings.Join(names, ", ")))
+			fmt.Fprintf(out, "%s: %s\n", what, quoted(allShown(names)))
 		}
 	}
 	if r.DryRun {

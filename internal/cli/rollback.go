@@ -86,11 +86,18 @@ func (c *changeover) read(name, missing string) (envFileIn, error) {
 	return envFileIn{file, data}, nil
 }
 
+func valueOf(file *dotenv.File, name string) string {
+	value, _ := file.Get(name)
+	return value
+}
+
 // inOurWords is the file without another image's words.
-func (f envFileIn) inOurWords() *dotenv.File {
-	ours, _ := dotenv.Parse(f.data) // it has been parsed before
-	translate(ours)
-	return ours
+func (f envFileIn) inOurWords() (*dotenv.File, error) {
+	ours, err := dotenv.Parse(f.data)
+	if err != nil {
+		return nil, err
+	}
+	return ours, translate(ours)
 }
 
 // comesFrom tells whether the file is what a backup holds, or what rollback makes
@@ -99,8 +106,8 @@ func (f envFileIn) comesFrom(backup []byte) bool {
 	if bytes.Equal(f.data, backup) {
 		return true
 	}
-	_, err := dotenv.Parse(backup)
-	return err == nil && bytes.Equal(f.data, envFileIn{data: backup}.inOurWords().Bytes())
+	ours, err := envFileIn{data: backup}.inOurWords()
+	return err == nil && bytes.Equal(f.data, ours.Bytes())
 }
 
 // validate holds a file against the parser that every start uses, without this
@@ -136,7 +143,10 @@ func rollback(call Invocation) error {
 	if err != nil {
 		return err
 	}
-	next := backup.inOurWords()
+	next, err := backup.inOurWords()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.path(repositoryCopy), err)
+	}
 	if err := c.validate(repositoryCopy, next); err != nil {
 		return err
 	}
@@ -181,16 +191,27 @@ func migrate(call Invocation) error {
 	if err != nil {
 		return err
 	}
+	before, err := now.inOurWords()
 	if name, _ := now.Get("GITHUB_ORGANIZATION"); name != "" {
 		if !strings.EqualFold(name, *organization) {
 			return fmt.Errorf("%w: %s is of the organization %s already: change GITHUB_ORGANIZATION in it; nothing was changed", register.ErrConfiguration, c.path(current), name)
 		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.path(current), err)
+		}
+		if server, _ := before.Get("GITHUB_SERVER_URL"); server != valueOf(now.File, "GITHUB_SERVER_URL") {
+			return fmt.Errorf("%w: %s is the organization's already (%s), and its server stands in a variable that org-runner does not read: set GITHUB_SERVER_URL=%s in its place; nothing was changed", register.ErrConfiguration, c.path(current), name, server)
+		}
 		fmt.Fprintf(call.Stdout, "%s is the organization's already (%s)\n", c.path(current), name)
 		return nil
 	}
-	before, next := now.inOurWords(), now.inOurWords()
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.path(current), err)
+	}
+	next, _ := now.inOurWords()
 	if repository, _ := before.Get("GITHUB_REPOSITORY"); repository == "" {
-		return fmt.Errorf("%w: %s sets no GITHUB_REPOSITORY, so there is nothing to migrate: set GITHUB_ORGANIZATION=%s in it; nothing was changed", register.ErrConfiguration, c.path(current), *organization)
+		return fmt.Errorf("%w: %s sets no GITHUB_REPOSITORY, so there is nothing to migrate: set %s in it; nothing was changed", register.ErrConfiguration, c.path(current),
+			place{valueOf(before, "GITHUB_SERVER_URL"), config.Organization, *organization}.inOurVariables())
 	}
 	next.Unset("GITHUB_REPOSITORY")
 	next.Set("GITHUB_ORGANIZATION", *organization)
@@ -213,57 +234,29 @@ func migrate(call Invocation) error {
 	return c.carryOut(append(steps, step{current, next.Bytes()}), now.File, next, "forward to the organization "+*organization)
 }
 
-// translated are other images' names of what is ours under another one.
-var translated = map[string]string{
-	"ACCESS_TOKEN": "GITHUB_TOKEN", "GH_TOKEN": "GITHUB_TOKEN", "GITHUB_PAT": "GITHUB_TOKEN", "REPO": "GITHUB_REPOSITORY", "REPOSITORY": "GITHUB_REPOSITORY",
-	"RUNNER_LABELS": "LABELS", "RUNNER_WORK_DIRECTORY": "RUNNER_WORKDIR",
-	"APP_ID": "GITHUB_APP_ID", "APP_PRIVATE_KEY": "GITHUB_APP_PRIVATE_KEY",
-}
-
-// translate brings a file of another image into our words. A variable of ours
-// that is set already stays.
-func translate(file *dotenv.File) {
-	for _, other := range sortedKeys(translated) {
-		value, ok := file.Get(other)
-		if !ok {
-			continue
-		}
-		if _, set := file.Get(translated[other]); !set && value != "" {
-			file.Set(translated[other], value)
-		}
-		file.Unset(other)
-	}
-	if address, ok := file.Get("REPO_URL"); ok {
-		parts := strings.Split(strings.Trim(strings.TrimSuffix(address, ".git"), "/"), "/")
-		if _, set := file.Get("GITHUB_REPOSITORY"); !set && len(parts) >= 2 {
-			file.Set("GITHUB_REPOSITORY", strings.Join(parts[len(parts)-2:], "/"))
-		}
-		file.Unset("REPO_URL")
-	}
-	file.Unset("RUNNER_SCOPE")
-}
-
 // step is a file to be written.
 type step struct {
 	name string
 	data []byte
 }
 
-// carryOut shows the difference, and writes the copies before what they are
-// copies of: whatever ends us in between, nothing is lost and a second try goes
-// on from there.
+// carryOut shows the difference and writes the files: all of them are written
+// beside their places first, then put there, the copies before what they are copies
+// of. Whatever ends us in between, nothing is lost and a second try goes on from
+// there.
 func (c *changeover) carryOut(steps []step, old, next *dotenv.File, where string) error {
 	difference(c.call.Stdout, old, next)
-	verb := "written"
-	if c.check {
-		verb = "would be written"
+	if warning := readableByOthers(c.path(current), old); warning != nil {
+		fmt.Fprintf(c.call.Stdout, "warn  %s: %s\n", warning.Detail, warning.Remedy)
+	}
+	verb := "would be written"
+	if !c.check {
+		verb = "written"
+		if err := c.write(steps); err != nil {
+			return fmt.Errorf("%w: %w: make room or the folder writable, then try again: what was not written is as it was", register.ErrConfiguration, err)
+		}
 	}
 	for _, s := range steps {
-		if !c.check {
-			if err := dotenv.Write(c.path(s.name), s.data); err != nil {
-				return fmt.Errorf("%w: %w: make room or the folder writable, then try again: what was not written is as it was", register.ErrConfiguration, err)
-			}
-		}
 		copied := ""
 		if s.name != current {
 			copied = ", an exact copy of " + c.path(current)
@@ -275,6 +268,38 @@ func (c *changeover) carryOut(steps []step, old, next *dotenv.File, where string
 		return nil
 	}
 	fmt.Fprintf(c.call.Stdout, "%s; next:\n\n  docker compose up -d --force-recreate\n", where)
+	return nil
+}
+
+// write puts the files in their places. Nothing is there before all have found room
+// on the disk.
+func (c *changeover) write(steps []step) error {
+	owner := c.path(current)
+	if _, err := os.Stat(owner); err != nil {
+		owner = c.path(repositoryCopy)
+	}
+	var staged []*dotenv.Staged
+	for _, s := range steps {
+		// A copy holds the same secrets, whatever the mode of the file was: it is for
+		// the owner of .env alone.
+		options := dotenv.Placement{OwnerOf: owner, Private: s.name != current}
+		file, err := dotenv.Stage(c.path(s.name), s.data, options)
+		if err != nil {
+			for _, other := range staged {
+				other.Discard()
+			}
+			return err
+		}
+		staged = append(staged, file)
+	}
+	for i, file := range staged {
+		if err := file.Commit(); err != nil {
+			for _, other := range staged[i:] {
+				other.Discard()
+			}
+			return err
+		}
+	}
 	return nil
 }
 
@@ -293,7 +318,8 @@ func difference(w io.Writer, old, next *dotenv.File) {
 		// A name that is not ours may hold another image's token, unless it is only
 		// another name of what is no secret.
 		known := cmp.Or(translated[name], name)
-		if value != "" && (secret[known] || !config.IsOurs(known)) {
+		// An address may have a password in it.
+		if value != "" && (secret[known] || !config.IsOurs(known) || strings.Contains(value, "@")) {
 			value = placeholder
 		}
 		fmt.Fprintf(w, "%s %s=%s\n", sign, name, printable(value))

@@ -3,7 +3,9 @@ package cli
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,19 +23,34 @@ import (
 // runLife is the command run: one life of one runner.
 func runLife(call Invocation) error {
 	if err := parseFlags(call, flag.NewFlagSet("run", flag.ContinueOnError), 0); err != nil {
-		return err
+		return misused(call, err)
 	}
+	signals := notified()
+	defer signal.Stop(signals)
+	for {
+		if err := live(call, signals); !errors.Is(err, runner.ErrChanged) {
+			return err
+		}
+	}
+}
+
+func notified() chan os.Signal {
 	signals := stops
 	if signals == nil {
 		signals = catchStops()
+		defer signal.Stop(signals)
 	}
-	defer signal.Stop(signals)
 	// Nobody who stops reading our output may end a job.
 	signal.Ignore(syscall.SIGPIPE)
+	return signals
+}
 
+// live reads the configuration and lives with it. It returns ErrChanged if that
+// has changed before a runner was registered with it.
+func live(call Invocation, signals <-chan os.Signal) error {
 	c, err := call.parse(config.ThisMachine())
 	if err != nil {
-		return err
+		return refusedLife(call, err, signals)
 	}
 	// Out of our own environment too: nothing below can hand it on by accident.
 	os.Clearenv()
@@ -47,7 +64,7 @@ func runLife(call Invocation) error {
 	}
 	options, end, err := lifeOptions(call, c, log)
 	if err != nil {
-		return err
+		return refusedLife(call, err, signals)
 	}
 	defer end()
 	return runner.Run(options, signals)
@@ -66,9 +83,10 @@ func lifeOptions(call Invocation, c config.Config, log zerolog.Logger) (_ runner
 		Hook:    libFile("job-started.sh"),
 		NoteKey: noteKey(c),
 		Environ: c.Environ, Ours: config.IsOurs,
-		Stdout: call.Stdout, Stderr: call.Stderr,
-		Log: log,
+		Stdout: call.Stdout,
+		Log:    log,
 	}
+	governed(call, &options)
 	if len(c.AllowedRepositories.Rules()) > 0 {
 		options.Allowed, options.AllowedRule = c.AllowedRepositories.Allows, c.AllowedRepositories.String()
 	}
@@ -147,7 +165,8 @@ func inFolder(dir, name string) string {
 // on, and says what it cannot do.
 func stateDir(home string, log zerolog.Logger) string {
 	dir := runner.StateDir(home)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	// Not MkdirAll: a runner's folder that is not there is not made.
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		log.Warn().Err(err).Msg("no folder for the state: a start after a crash will know nothing of it, status and healthcheck neither")
 		return ""
 	}

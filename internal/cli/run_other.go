@@ -15,5 +15,8 @@ func runLife(call Invocation) error {
 	return errors.New("a runner's life needs Linux: run the image (docker compose up)")
 }
 
+// misused is the answer to a command line that is not understood.
+func misused(_ Invocation, err error) error { return err }
+
 // sweep is a part of a life.
 func sweep(call Invocation) error { return runLife(call) }

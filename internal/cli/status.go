@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/text"
 	"github.com/virtuoso902/org-runner/runner"
 )
 
@@ -60,9 +61,9 @@ func askHealth(call Invocation, address string, live bool) (text string, healthy
 	if address == "" {
 		s, err := ask(call)
 		if err != nil {
-			return err.Error(), false
+			return printable(err.Error()), false
 		}
-		return s.Health, s.Healthy || live && s.Live()
+		return printable(s.Health), s.Healthy || live && s.Live()
 	}
 	client := http.Client{Timeout: 3 * time.Second}
 	response, err := client.Get(address)
@@ -148,13 +149,20 @@ func status(call Invocation) error {
 	return table.Flush()
 }
 
-// printable takes control characters out of what others have named: a job's
-// name must not steer a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
+// printable makes visible what others have named: a job's name must not steer a
+// terminal.
+func printable(others string) string { return text.Line(others) }
+
+// printableLines is the same of text with line ends of ours, as an error's.
+func printableLines(others string) string { return text.Lines(others) }
+
+// shown is the same of a name, or an address, in the length of one.
+func shown(others string) string { return text.Name(others) }
+
+func allShown(others []string) []string {
+	names := make([]string, len(others))
+	for i, name := range others {
+		names[i] = shown(name)
+	}
+	return names
 }

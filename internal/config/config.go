@@ -88,7 +88,8 @@ type Config struct {
 
 	RegisterTimeout, StopGrace, Watchdog, PruneAge time.Duration
 
-	Records, MetricsAddr string // "": none
+	Records, MetricsAddr string   // "": none
+	MonitorHosts         []string // lower case, without ports
 
 	OnReuse             string // reset or refuse
 	LogLevel, LogFormat string
@@ -142,6 +143,7 @@ func Parse(environ []string, machine Machine) (Config, error) {
 	p.authorities()
 	p.runner()
 	p.life()
+	p.monitorHosts()
 	p.withoutEffect()
 	p.children(environ)
 	if len(p.problems) > 0 {
@@ -172,6 +174,9 @@ func Home(environ []string) string {
 	}
 	return "/home/runner"
 }
+
+// DockerHost returns DOCKER_HOST, by which jobs find an engine; "": not set.
+func DockerHost(environ []string) string { return toMap(environ)["DOCKER_HOST"] }
 
 // Hook is what the official runner tells the job-started hook.
 type Hook struct {

@@ -249,6 +249,7 @@ func TestProblems(t *testing.T) {
 		{[]string{"RUNNER_TOKEN=ABC", organization, "RUNNER_REGISTRATION=jit"}, "RUNNER_TOKEN", "jit", "GITHUB_TOKEN"},
 		{[]string{"RUNNER_JITCONFIG=hush"}, "RUNNER_JITCONFIG", "is not a JIT configuration", "encoded_jit_config"},
 		{[]string{"RUNNER_JITCONFIG=" + jit, "RUNNER_REGISTRATION=config"}, "RUNNER_REGISTRATION", "is config", "remove"},
+		{[]string{"GITHUB_APP_ID=my-app", "GITHUB_APP_PRIVATE_KEY=" + rsaKey(t, 1), organization}, "GITHUB_APP_ID", "neither an App's id nor a client id", "a number"},
 		{[]string{"GITHUB_APP_ID=1", organization}, "GITHUB_APP_PRIVATE_KEY", "is not set", "GITHUB_APP_PRIVATE_KEY_FILE"},
 		{[]string{"GITHUB_APP_PRIVATE_KEY=x", organization}, "GITHUB_APP_ID", "is not set", "settings page"},
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=hush", organization}, "GITHUB_APP_PRIVATE_KEY", "no PEM", ".pem"},

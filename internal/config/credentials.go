@@ -142,7 +142,7 @@ func (p *parser) app() {
 	switch {
 	case r.AppID == "":
 		p.problem("GITHUB_APP_ID", "is not set, but "+p.firstSet(kinds[1].variables)+" is", "set it to the App's id or client id, from the App's settings page")
-	case strings.ContainsFunc(r.AppID, func(c rune) bool { return !isWord(c) && c != '.' }):
+	case !isDigits(r.AppID) && !strings.HasPrefix(r.AppID, "Iv"), !isName(r.AppID):
 		p.problem("GITHUB_APP_ID", "is "+quote(r.AppID)+", which is neither an App's id nor a client id", "copy the App's id (a number) or client id from the App's settings page")
 	}
 	c.AppID = r.AppID
@@ -161,9 +161,15 @@ func (p *parser) app() {
 	if text == "" {
 		return
 	}
-	// On the one line of an env file the quotes are often taken along.
+	// On the one line of an env file the quotes are often taken along, and a
+	// document around the key indents it.
 	text, _ = unquote(text)
-	text = strings.ReplaceAll(text, `\n`, "\n")
+	text = strings.NewReplacer(`\r`, "", `\n`, "\n").Replace(text)
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	text = strings.Join(lines, "\n")
 	if cause, remedy := checkKey(text); cause != "" {
 		p.malformed(from, cause, remedy)
 	}
@@ -214,7 +220,9 @@ func wrongKey(text string) (cause, remedy string) {
 		return "is the App's client secret, not its private key", wholeKey
 	case strings.HasPrefix(text, "SHA256:"):
 		return "is the fingerprint of the App's key, not the key", wholeKey
-	case strings.Contains(text, "-----BEGIN"):
+	case strings.HasPrefix(text, "-----BEGIN") && strings.Contains(text, "%"):
+		return escaped.cause, escaped.remedy
+	case strings.HasPrefix(text, "-----BEGIN"):
 		return "", ""
 	}
 	return wrongForm(App, text)

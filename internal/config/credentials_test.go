@@ -78,6 +78,8 @@ func TestEveryWayToGiveCredentials(t *testing.T) {
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + pkcs1}, config.App, pkcs1},
 		{[]string{"GITHUB_APP_ID=Iv1.abc", "GITHUB_APP_PRIVATE_KEY_FILE=" + inFile(pkcs8)}, config.App, pkcs8},
 		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + strings.ReplaceAll(pkcs1, "\n", `\n`)}, config.App, pkcs1},
+		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + strings.ReplaceAll(pkcs1, "\n", `\r\n`)}, config.App, pkcs1},
+		{[]string{"GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + strings.ReplaceAll(pkcs1, "\n", "\n    ")}, config.App, pkcs1},
 		{[]string{"GITHUB_APP_ID=1", `GITHUB_APP_PRIVATE_KEY="` + strings.ReplaceAll(pkcs8, "\n", `\n`) + `"`}, config.App, pkcs8},
 	} {
 		c := parse(t, append(row.environ, organization)...)

@@ -44,9 +44,10 @@ func TestEnvExampleIsTheTable(t *testing.T) {
 		t.Errorf("%d lines, want %d", len(got), len(want))
 	}
 	// What is Compose's own has the default that it has there.
+	composeFiles := read(t, "docker-compose.yml") + read(t, "docker-compose.override.yml")
 	for _, match := range regexp.MustCompile(`(?m)^#([A-Z_]+)=(.*)$`).FindAllStringSubmatch(compose, -1) {
-		if use := "${" + match[1] + ":-" + match[2] + "}"; !strings.Contains(read(t, "docker-compose.yml"), use) {
-			t.Errorf("docker-compose.yml has no %s", use)
+		if use := "${" + match[1] + ":-" + match[2] + "}"; !strings.Contains(composeFiles, use) {
+			t.Errorf("the compose files have no %s", use)
 		}
 		lines = append(lines, match[0])
 	}
@@ -65,7 +66,7 @@ func TestEnvExampleIsTheTable(t *testing.T) {
 func TestComposePassesEveryVariable(t *testing.T) {
 	text := read(t, "docker-compose.yml")
 	for _, name := range config.Names() {
-		if name == "MONITOR_GITHUB_TOKEN" { // the runners have no use for it
+		if strings.HasPrefix(name, "MONITOR_") { // the runners have no use for it
 			if strings.Contains(text, name) {
 				t.Errorf("%s is passed to the runners", name)
 			}
@@ -108,6 +109,9 @@ func TestDocumentsNameWhatIsHandedOn(t *testing.T) {
 		if config.IsOurs(v.Name) {
 			t.Errorf("%s is ours, and does not reach children", v.Name)
 		}
+		if hint := config.Hint(v.Name); hint != "" {
+			t.Errorf("%s is warned of: %s", v.Name, hint)
+		}
 		line := "\n      " + v.Name + ":\n"
 		if !strings.Contains(compose, line) {
 			t.Errorf("docker-compose.yml does not hand on %s", v.Name)
@@ -134,6 +138,13 @@ func TestDocumentsNameWhatIsHandedOn(t *testing.T) {
 func TestMonitoringIsOnDemand(t *testing.T) {
 	text := read(t, "docker-compose.override.yml")
 	services, _, _ := strings.Cut(text[strings.Index(text, "\nservices:"):], "\nnetworks:")
+	// Of the runners it only says what Swarm takes no variable for, with the number
+	// that Swarm gets.
+	const limit = "\n  runner:\n    deploy:\n      resources:\n        limits:\n          pids: ${RUNNER_PIDS:-4096}\n"
+	if !strings.Contains(services, limit) || !strings.Contains(read(t, "docker-compose.yml"), "\n          pids: 4096\n") {
+		t.Error("the runners' limit of processes is not the same in both files")
+	}
+	services = strings.Replace(services, limit, "", 1)
 	parts := regexp.MustCompile(`(?m)^  ([a-z]+):$`).Split(services, -1)[1:]
 	for i, name := range regexp.MustCompile(`(?m)^  ([a-z]+):$`).FindAllStringSubmatch(services, -1) {
 		if !strings.Contains(parts[i], "\n    profiles: [monitoring]\n") {
@@ -166,6 +177,10 @@ func TestMonitoringIsOnDemand(t *testing.T) {
 		if !strings.Contains(monitor, "\n      "+name+": ${"+name+":-}\n") {
 			t.Errorf("the monitor does not get %s", name)
 		}
+	}
+	// Prometheus asks for it by this name.
+	if target := read(t, "monitoring/prometheus/prometheus.yml"); !strings.Contains(monitor, "\n      MONITOR_HOSTS: monitor,${MONITOR_HOSTS:-}\n") || !strings.Contains(target, `"monitor:9300"`) {
+		t.Error("Prometheus asks the monitor by a name that it does not answer to")
 	}
 	document := read(t, "docs/monitoring.md")
 	for _, match := range regexp.MustCompile(`\$\{((?:MONITOR|PROMETHEUS|GRAFANA|ORG_RUNNER)_[A-Z_]+):-`).FindAllStringSubmatch(text, -1) {

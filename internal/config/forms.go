@@ -20,7 +20,7 @@ type form struct {
 var (
 	isAPIToken          = matching(`^(gh[pousr]_|github_pat_)[A-Za-z0-9_.-]{4,}$`)
 	isOldToken          = matching(`^[0-9a-f]{40}$`)
-	isRegistrationToken = matching(`^A[A-Z0-9]{28}$`)
+	isRegistrationToken = matching(`^A[A-Za-z0-9]{28,44}$`)
 	isPrivateKey        = matching(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----`)
 )
 
@@ -32,6 +32,8 @@ var wrapping = []form{
 	{is: matching(`^(export\s+|set\s+)?[A-Za-z_][A-Za-z0-9_]*\s*(=|:=|:\s)\s*[^=]`), cause: "has a variable's name before the value (NAME=value)", remedy: "write the value alone"},
 	{is: matching(`(?i)^(\*+|•+|x{3,}|\.{3,}|…|\[redacted\]|<.*>|(your|my)[-_ ].*|(gh[pousr]_|github_pat_)(x+|\*+|\.+|…|•+)|change-?me|todo|token|secret|none|null|undefined)$`),
 		cause: "is a placeholder", remedy: "set NAME to the credential itself"},
+	{is: matching(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`), cause: "is the name of a variable", remedy: "set NAME to the credential itself"},
+	{is: matching(`^[,;<(\[]|[,;>)\]]$`), cause: "has a comma, semicolon or bracket before or behind the value", remedy: "write the value alone"},
 	{is: matching(`^\$|^\{\{|^%\w+%$|^[a-z][a-z0-9+.-]*://|^(vault|op|ssm|sops|arn|secret|env):`), cause: "is an address or a reference, which nothing has resolved",
 		remedy: "set NAME to the credential itself, or NAME_FILE to a file that holds it: org-runner replaces no variables and asks no vault"},
 	{is: matching(`(?s)^\{.*\}$`), cause: "is JSON", remedy: "take the credential alone out of it, without braces and quotes"},
@@ -54,6 +56,12 @@ var others = []form{
 	{is: matching(`^(glpat-|npm_|pypi-|dckr_pat_|AKIA|xox[abp]-)`), cause: "is a token of another service", remedy: "set NAME to one of GitHub's"},
 }
 
+// What is looked for when nothing else explains a text: paths have these too.
+var (
+	afterColon = form{is: matching(`^[A-Za-z0-9_.-]+:\S`), cause: "has a word and a colon before the value (USER:TOKEN)", remedy: "write the value alone"}
+	escaped    = form{is: matching(`%[0-9A-Fa-f]{2}`), cause: "is written as in an address (% and two digits)", remedy: "write it as it is, without escapes"}
+)
+
 // whatIsWanted names the kinds.
 var whatIsWanted = map[CredentialsKind]string{
 	Token: "a token for GitHub's API", App: "the private key of a GitHub App", RegistrationToken: "a registration token", JITConfig: "a JIT configuration",
@@ -62,8 +70,11 @@ var whatIsWanted = map[CredentialsKind]string{
 // wrongForm says what is wrong with the form of a credential and what to do; ""
 // if nothing is. It shows none of it. NAME in remedies is the caller's to replace.
 func wrongForm(kind CredentialsKind, text string) (cause, remedy string) {
-	if isUTF16(text) {
+	switch {
+	case isUTF16(text):
 		return "is UTF-16", "write it again as UTF-8 or ASCII: PowerShell's > writes UTF-16, Set-Content -Encoding ascii does not"
+	case !utf8.ValidString(text) || strings.Contains(text, "\x00"):
+		return "is binary", "write it as plain text: a key as PEM (openssl rsa -inform der makes it of DER)"
 	}
 	for _, f := range wrapping {
 		if f.is(text) {
@@ -78,6 +89,11 @@ func wrongForm(kind CredentialsKind, text string) (cause, remedy string) {
 	if isPath(text) {
 		return "is a path, not " + whatIsWanted[kind], "set NAME_FILE to it, or NAME to what the file holds"
 	}
+	for _, f := range []form{afterColon, escaped} {
+		if f.is(text) {
+			return f.cause, f.remedy
+		}
+	}
 	return "", ""
 }
 
@@ -88,9 +104,10 @@ func isPath(text string) bool {
 		len(text) < 100 && !strings.HasPrefix(text, "eyJ") && matching(`^[A-Za-z0-9_.-]+/[^\s=]+$`)(text)
 }
 
-// isUTF16 also knows it without a byte order mark: no credential has a NUL in it.
+// isUTF16 also knows it without a byte order mark: every other byte is zero.
 func isUTF16(text string) bool {
-	return strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || strings.Contains(text, "\x00")
+	zeros := strings.Count(text, "\x00")
+	return strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") || zeros > 0 && zeros >= len(text)/2
 }
 
 func matching(expression string) func(string) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,7 @@ func TestCredentialsOfAWrongForm(t *testing.T) {
 	const (
 		pat          = "ghp_hush0hush1hush2hush3hush4hush5hush6x"
 		registration = "AHUSHHUSHHUSHHUSHHUSHHUSHHUSH"
+		another      = "A0hush123hush456hush789hush012hus"
 		old          = "0123456789abcdef0123456789abcdef01234567"
 		jwt          = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodXNoIn0.aHVzaA"
 	)
@@ -76,6 +78,12 @@ func TestCredentialsOfAWrongForm(t *testing.T) {
 		"a placeholder":    {"<your-token>", "placeholder", "itself"},
 		"x":                {"ghp_xxxxxxxxxxxxxxxxxxxx", "placeholder", "itself"},
 		"a mask":           {"***", "placeholder", "itself"},
+		"a variable":       {"GITHUB_TOKEN", "name of a variable", "itself"},
+		"a comma":          {pat + ",", "comma", "value alone"},
+		"a user":           {"x-access-token:" + pat, "colon", "value alone"},
+		"of an address":    {"ghp%5Fhush0hush1", "as in an address", "as it is"},
+		"binary":           {"\x30\x82\x04\xa4\xff\xfe\x80hush", "is binary", "PEM"},
+		"brackets":         {"[" + pat + "]", "bracket", "value alone"},
 		"JSON":             {`{"token":"` + pat + `"}`, "JSON", "take the credential"},
 		"a mark":           {"\ufeff" + pat, "byte order mark", "plain text"},
 		"a JWT":            {jwt, "JWT", "GITHUB_APP_ID"},
@@ -92,6 +100,7 @@ func TestCredentialsOfAWrongForm(t *testing.T) {
 	}
 	api := map[string]row{
 		"a registration token":  {registration, "is a registration token, not a token for GitHub's API", "RUNNER_TOKEN"},
+		"another one":           {another, "is a registration token, not", "RUNNER_TOKEN"},
 		"one in base64":         {code(registration), "registration token in base64", "base64 -d"},
 		"a JIT configuration":   {jit, "is a JIT configuration, not", "RUNNER_JITCONFIG"},
 		"a token in base64":     {code(pat), "is a token in base64", "base64 -d"},
@@ -138,6 +147,10 @@ func TestCredentialsOfAWrongForm(t *testing.T) {
 			"damaged":           {key[:len(key)/2] + key[len(key)/2+9:], "", ".pem"},
 			"a part":            {key[:len(key)/2], "no PEM", ".pem"},
 			"UTF-16":            {inUTF16(key), "UTF-16", "ascii"},
+			"DER":               {string(block.Bytes), "is binary", "-inform der"},
+			"a name and PEM":    {"GITHUB_APP_PRIVATE_KEY=" + oneLine, "variable's name", "the value alone"},
+			"of an address":     {url.PathEscape(key), "as in an address", "as it is"},
+			"a mark":            {"\ufeff" + oneLine, "byte order mark", "plain text"},
 			"a reference":       {"vault:secret/hush", "reference", "itself"},
 		}},
 	} {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"regexp"
@@ -97,6 +99,8 @@ func (p *parser) authorityFile(variable, file string) {
 	const what = "the authorities' certificates (PEM)"
 	data, info, err := p.machine.ReadFile(file)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		p.problem(variable, "names a file that does not exist: "+quote(file), "mount "+what+" there, or correct the path: it is one inside of the container. docker compose hands on the "+variable+" of its shell too: unset it there if that is not meant")
 	case err != nil:
 		p.unreadable(variable, file, what, err)
 	case len(bytes.TrimSpace(data)) == 0:

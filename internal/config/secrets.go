@@ -19,7 +19,8 @@ import (
 func Secrets(environ []string) (secrets []secret.String) {
 	for name, value := range toMap(environ) {
 		switch {
-		case isSecret(name):
+		case IsOurs(value), isEverydayWord(value): // no credential, and in what is said about it
+		case slices.Contains(secretNames(), name):
 			inner, _ := unquote(value)
 			secrets = append(secrets, secret.New(value), secret.New(strings.TrimSpace(inner)))
 		case slices.Contains(proxyVariables, name):
@@ -31,7 +32,7 @@ func Secrets(environ []string) (secrets []secret.String) {
 
 // proxySecrets are the password of a proxy, as it is written and as it is meant,
 // and how both go to it (Basic).
-func proxySecrets(address string) []secret.String {
+func proxySecrets(address string) (secrets []secret.String) {
 	_, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		rest = address
@@ -44,19 +45,39 @@ func proxySecrets(address string) []secret.String {
 	if written == "" {
 		return nil
 	}
-	secrets := []secret.String{secret.New(written)}
+	texts := []string{written, user + ":" + written}
 	if meant, err := url.PathUnescape(written); err == nil {
 		if name, err := url.PathUnescape(user); err == nil {
 			user = name
 		}
-		secrets = append(secrets, secret.New(meant), secret.New(user+":"+meant))
+		texts = append(texts, meant, user+":"+meant)
+	}
+	for _, text := range texts {
+		if !isEverydayWord(text) {
+			secrets = append(secrets, secret.New(text))
+		}
 	}
 	return secrets
 }
 
-func isSecret(name string) bool {
-	return slices.ContainsFunc(Variables(), func(v Variable) bool { return v.Secret && v.Name == name })
+// isEverydayWord tells whether masking a password would take an ordinary word out
+// of everything that is printed, as runner: such a one is masked together with
+// its user only.
+func isEverydayWord(text string) bool {
+	return len(text) < 12 && !strings.ContainsFunc(text, func(r rune) bool { return r < 'a' || r > 'z' })
 }
+
+func isSecret(name string) bool { return slices.Contains(secretNames(), name) }
+
+// secretNames are the variables of the table whose values are credentials.
+var secretNames = sync.OnceValue(func() (all []string) {
+	for _, v := range Variables() {
+		if v.Secret {
+			all = append(all, v.Name)
+		}
+	}
+	return all
+})
 
 // children keeps of the environment what programs that we start may have: none of
 // ours, none of the passed ones that is set to nothing (compose does that), and
@@ -77,7 +98,7 @@ func (p *parser) children(environ []string) {
 			withheld[name] = true
 			continue
 		}
-		if IsPassed(name) {
+		if IsPassed(name) || strings.HasSuffix(strings.ToUpper(name), "_PROXY") {
 			if value = strings.TrimSpace(value); value == "" {
 				continue
 			}
@@ -93,6 +114,8 @@ func (p *parser) suspects(withheld map[string]bool) {
 	for _, name := range slices.Sorted(maps.Keys(p.set)) {
 		at := slices.IndexFunc(p.strangers, func(s stranger) bool { return s.name == name })
 		switch {
+		case withheld[name] && slices.Contains(proxyVariables, name): // without it the runner would reach nothing
+			p.problem(name, "holds credentials of org-runner", "give the proxy a password of its own: every job can read it")
 		case withheld[name]:
 			p.warn("%s holds credentials of org-runner: it is kept from the runner and its jobs. Remove it, or set it to a credential that jobs may have", name)
 		case at >= 0:

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/virtuoso902/org-runner/internal/config"
+	"github.com/virtuoso902/org-runner/internal/secret"
 )
 
 // pkcs1Of is a PKCS#8 key in PKCS#1.
@@ -44,7 +45,6 @@ func TestChildrensEnvironment(t *testing.T) {
 		{"the token", []string{"GITHUB_PERSONAL_TOKEN=ghp_example"}, nil, "GITHUB_PERSONAL_TOKEN holds credentials of org-runner"},
 		{"under another image's name", []string{"ACCESS_TOKEN=ghp_example"}, nil, "ACCESS_TOKEN holds credentials of org-runner"},
 		{"twice the same name", []string{"TWICE=ghp_example", "TWICE=other"}, []string{"TWICE=other"}, "TWICE holds credentials of org-runner"},
-		{"in a proxy's address", []string{"HTTPS_PROXY=http://u:ghp_example@proxy:3128"}, nil, "HTTPS_PROXY holds credentials of org-runner"},
 		{"another token", []string{"NPM=npm_hushhushhushhushhush"}, []string{"NPM=npm_hushhushhushhushhush"}, "NPM looks like a credential"},
 		{"another of GitHub's", []string{"DEPLOY=token ghp_hushhushhush"}, []string{"DEPLOY=token ghp_hushhushhush"}, "DEPLOY looks like a credential"},
 		{"one in base64", []string{"DEPLOY=Z2hwX2h1c2hodXNoaHVzaGh1c2g="}, []string{"DEPLOY=Z2hwX2h1c2hodXNoaHVzaGh1c2g="}, "DEPLOY looks like a credential"},
@@ -60,6 +60,9 @@ func TestChildrensEnvironment(t *testing.T) {
 		if warnings := strings.Join(c.Warnings, "\n"); (row.warns == "") != (warnings == "") || !strings.Contains(warnings, row.warns) || strings.Contains(warnings, "hush") || strings.Contains(warnings, "Z2hw") || len(c.Warnings) > 1 {
 			t.Errorf("%s: warnings %q, want %q", row.name, warnings, row.warns)
 		}
+	}
+	if _, err := config.Parse([]string{"HTTPS_PROXY=http://u:ghp_example@proxy:3128", token, organization}, machine()); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY holds credentials of org-runner") {
+		t.Errorf("a proxy with the token for its password: %v", err)
 	}
 	// The same key in its other form.
 	c, err := config.Parse([]string{organization, "GITHUB_APP_ID=1", "GITHUB_APP_PRIVATE_KEY=" + pkcs8, "KEY=" + pkcs1Of(t, pkcs8)}, machine())
@@ -125,6 +128,30 @@ func TestWrittenLabels(t *testing.T) {
 		}
 		if strings.Join(c.Labels, ",") != row.labels || (err == nil) != (row.labels != "") || !strings.Contains(said, row.word) || row.word == "" && said != "" {
 			t.Errorf("%s: labels %q, %s", row.text, c.Labels, said)
+		}
+	}
+}
+
+// Of a proxy the password is a secret, as it is written, as it is meant, and as it
+// is sent; an everyday word is one together with its user, or all that is printed
+// would lose it.
+func TestSecretsOfAnEnvironment(t *testing.T) {
+	masker := &secret.Masker{}
+	for _, s := range config.Secrets([]string{"HTTPS_PROXY=http://alice:sesame%2Fopen@proxy:3128", "http_proxy=bob:runner@proxy", `GITHUB_TOKEN="ghp_quoted-token"`, "MONITOR_GITHUB_TOKEN=ghp_monitors", "NO_PROXY=a:bcdefgh@c"}) {
+		masker.Add(s)
+	}
+	for text, want := range map[string]string{
+		"http://alice:sesame%2Fopen@proxy:3128": "http://[redacted]@proxy:3128",
+		"said sesame/open":                      "said [redacted]",
+		"Basic YWxpY2U6c2VzYW1lL29wZW4=":        "Basic [redacted]",
+		"http://bob:runner@proxy":               "http://[redacted]@proxy",
+		"Basic Ym9iOnJ1bm5lcg==":                "Basic [redacted]",
+		`"runners":[]`:                          `"runners":[]`,
+		"ghp_quoted-token ghp_monitors":         "[redacted] [redacted]",
+		"proxy:3128 alice bob a:bcdefgh@c":      "proxy:3128 alice bob a:bcdefgh@c",
+	} {
+		if got := masker.Mask(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ var elsewhere = map[string]string{
 	"ORG_NAME":                             "set GITHUB_ORGANIZATION instead",
 	"GITHUB_ORG":                           "set GITHUB_ORGANIZATION instead",
 	"GITHUB_OWNER":                         "set GITHUB_ORGANIZATION instead",
-	"REPO_URL":                             "set GITHUB_REPOSITORY to owner/name instead",
+	"REPO_URL":                             "set GITHUB_REPOSITORY to owner/name instead, and GITHUB_SERVER_URL for a server of your own",
 	"GITHUB_REPO":                          "set GITHUB_REPOSITORY to owner/name instead",
 	"ENTERPRISE_NAME":                      "set GITHUB_ENTERPRISE instead",
 	"GITHUB_HOST":                          "set GITHUB_SERVER_URL to https://HOST instead",

@@ -64,7 +64,7 @@ func (p *parser) account(variable, value string) string {
 			remedy += ", or, for a runner of that one repository, remove it and set GITHUB_REPOSITORY=" + strings.TrimSuffix(parts[0]+"/"+parts[1], ".git")
 		}
 	}
-	p.problem(variable, "is "+quote(value)+", which is no name", remedy)
+	p.problem(variable, "is "+quote(value)+", which is no name", remedy+p.withServer(value))
 	return value
 }
 
@@ -82,8 +82,22 @@ func (p *parser) repository(variable, value string) string {
 	case len(parts) == 1 && isName(parts[0]):
 		remedy = "set it to OWNER/" + parts[0]
 	}
-	p.problem(variable, "is "+quote(value)+", which is not owner/name", remedy)
+	p.problem(variable, "is "+quote(value)+", which is not owner/name", remedy+p.withServer(value))
 	return value
+}
+
+// withServer is what a remedy has to add when an address is of a server of one's
+// own: the name alone would be looked for, with its token, at github.com.
+func (p *parser) withServer(address string) string {
+	host := strings.TrimSuffix(strings.TrimSuffix(address, withoutServer(address)), "/")
+	if _, rest, ok := strings.Cut(host, "://"); ok {
+		host = rest
+	}
+	host = strings.ToLower(strings.TrimSuffix(host[strings.LastIndexByte(host, '@')+1:], ":"))
+	if host == "" || host == "github.com" || host == "www.github.com" || p.set["GITHUB_SERVER_URL"] != "" {
+		return ""
+	}
+	return ", and GITHUB_SERVER_URL to https://" + host
 }
 
 // withoutServer takes https://host/ or git@host: off an address.

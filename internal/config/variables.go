@@ -20,6 +20,7 @@ type raw struct {
 	JITConfig             string `env:"RUNNER_JITCONFIG" secret:"true" desc:"a ready JIT configuration instead"`
 	JITConfigFile         string `env:"RUNNER_JITCONFIG_FILE" desc:"file that holds the ready JIT configuration instead"`
 	MonitorToken          string `env:"MONITOR_GITHUB_TOKEN" secret:"true" desc:"token of the command monitor instead of all of the above: read access is enough"`
+	MonitorHosts          string `env:"MONITOR_HOSTS" desc:"names that the monitor answers to, with commas, beside loopback and its own address"`
 	Organization          string `env:"GITHUB_ORGANIZATION" desc:"the organization's name; exactly one of organization, repository, enterprise"`
 	Repository            string `env:"GITHUB_REPOSITORY" desc:"a repository instead, as owner/name"`
 	Enterprise            string `env:"GITHUB_ENTERPRISE" desc:"an enterprise's slug instead"`
@@ -38,7 +39,7 @@ type raw struct {
 	AllowedRepositories   string `env:"ALLOWED_REPOSITORIES" desc:"names or owner/name with commas, * allowed: jobs of others fail before their first step"`
 	RegisterTimeout       string `env:"RUNNER_REGISTER_TIMEOUT" default:"15m" desc:"how long to try to register, 10s to 24h"`
 	StopGrace             string `env:"RUNNER_STOP_GRACE" default:"10s" desc:"what the engine gives between SIGTERM and SIGKILL, 1s to 6h"`
-	OnReuse               string `env:"RUNNER_ON_REUSE" default:"reset" desc:"in a container that has run before: reset what jobs wrote, or refuse to start"`
+	OnReuse               string `env:"RUNNER_ON_REUSE" default:"reset" desc:"in a container or on a volume that has run before: reset what jobs wrote, or refuse to start"`
 	User                  string `env:"RUNNER_USER" default:"runner" desc:"whose uid config.sh and run.sh get when the container is started as root"`
 	Watchdog              string `env:"RUNNER_WATCHDOG" default:"5m" desc:"how often an idle runner asks GitHub whether it is still there, 1s to 24h; 0: never"`
 	PruneAge              string `env:"RUNNER_PRUNE_AGE" default:"2m" desc:"time between the two sightings of prune, 1s to 24h"`

@@ -3,16 +3,19 @@
 //
 // There are two readers of such files, and they differ: compose takes quotes
 // off, ends a value at " #" and replaces $NAME; docker run --env-file does none
-// of it. This package reads as compose does, but never replaces anything: a
-// value in which compose would is an error.
+// of it. This package reads as compose does (v2.40), but never replaces anything: a
+// value in which compose would is an error. Differences tells where they differ.
 package dotenv
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // File is a .env file. Its zero value is an empty one.
@@ -30,10 +33,9 @@ type line struct {
 
 var (
 	assignment   = lazy(`^(\s*(?:export\s+)?)([A-Za-z_][A-Za-z0-9_.-]*)([ \t]*=[ \t]*)`)
-	nameOnly     = lazy(`^\s*[A-Za-z_][A-Za-z0-9_]*\s*$`)
+	nameOnly     = lazy(`^\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*$`)
 	replacement  = lazy(`\$[A-Za-z_{(]`)
-	escapes      = strings.NewReplacer(`\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`, `\\`, `\`, `\$`, `$`, `$$`, `$`)
-	needsQuotes  = lazy(`^["']|[\s#$\\]`)
+	escapes      = strings.NewReplacer(`\a`, "\a", `\b`, "\b", `\f`, "\f", `\v`, "\v", `\n`, "\n", `\r`, "\r", `\t`, "\t", `\"`, `"`, `\\`, `\`, `\$`, `$`, `$$`, `$`)
 	byteOrderUTF = "\ufeff"
 )
 
@@ -47,9 +49,15 @@ func lazy(expression string) func() *regexp.Regexp {
 func Parse(data []byte) (*File, error) {
 	f := &File{}
 	rest := string(data)
+	if strings.HasPrefix(rest, "\xff\xfe") || strings.HasPrefix(rest, "\xfe\xff") {
+		return nil, errors.New("line 1 is in UTF-16: save the file as UTF-8")
+	}
 	for number := 1; rest != ""; {
 		l, after, err := parseLine(rest, number == 1)
 		if err != nil {
+			if key := f.newest(); strings.HasPrefix(key.value, "-----BEGIN") && !strings.Contains(key.value, "-----END") {
+				err = fmt.Errorf("belongs to the value of a line before (%s): write it in one line, with \\n for the line ends", key.name)
+			}
 			return nil, fmt.Errorf("line %d %w", number, err)
 		}
 		f.lines = append(f.lines, l)
@@ -57,6 +65,16 @@ func Parse(data []byte) (*File, error) {
 		rest = after
 	}
 	return f, nil
+}
+
+// newest is the last line that sets a variable.
+func (f *File) newest() line {
+	for _, l := range slices.Backward(f.lines) {
+		if l.name != "" {
+			return l
+		}
+	}
+	return line{}
 }
 
 // parseLine reads one line off the text.
@@ -97,8 +115,10 @@ func parseLine(text string, first bool) (l line, rest string, err error) {
 		}
 		l.text, rest = text[:l.end+end], tail[end:]
 		l.value = at[1:closing]
-		if at[0] == '"' {
-			if replaces(l.value) {
+		if at[0] == '\'' {
+			l.value = strings.ReplaceAll(l.value, `\'`, `'`)
+		} else {
+			if replaces(strings.ReplaceAll(l.value, `\$`, "$$")) {
 				return l, rest, errReplaces(l.name)
 			}
 			l.value = escapes.Replace(l.value)
@@ -106,41 +126,39 @@ func parseLine(text string, first bool) (l line, rest string, err error) {
 		return l, rest, nil
 	}
 	value := strings.TrimRight(l.text[l.start:], "\r\n")
+	unindented := strings.TrimLeftFunc(value, unicode.IsSpace)
+	l.start, value = l.start+len(value)-len(unindented), unindented
 	if at := comment(value); at >= 0 {
 		value = value[:at]
 	}
-	l.value = strings.TrimSpace(value)
+	l.value = strings.TrimRightFunc(value, unicode.IsSpace)
 	l.end = l.start + len(l.value)
 	if replaces(l.value) {
 		return l, rest, errReplaces(l.name)
 	}
+	l.value = strings.ReplaceAll(l.value, "$$", "$")
 	return l, rest, nil
 }
 
 func errReplaces(name string) error {
-	return fmt.Errorf("has a $ that compose would replace (%s): write the value in single quotes", name)
+	return fmt.Errorf("has a $ that compose would replace (%s): write the value in single quotes, which docker run --env-file takes as part of it", name)
 }
 
+// replaces tells whether compose would put something in the place of a $.
 func replaces(value string) bool {
-	return replacement().MatchString(strings.ReplaceAll(strings.ReplaceAll(value, "$$", ""), `\$`, ""))
+	return replacement().MatchString(strings.ReplaceAll(value, "$$", ""))
 }
 
-// comment finds where a comment behind a value begins; -1 if there is none.
-func comment(value string) int {
-	for i := range value {
-		if value[i] == '#' && (i == 0 || value[i-1] == ' ' || value[i-1] == '\t') {
-			return i
-		}
-	}
-	return -1
-}
+// comment finds where a comment behind a value begins, as compose does: behind a
+// blank, and not in the place of the value; -1 if there is none.
+func comment(value string) int { return strings.Index(value, " #") }
 
 // closingQuote finds the quote that ends a value which begins with one.
 func closingQuote(text string) int {
 	quote := text[0]
 	for i := 1; i < len(text); i++ {
 		switch {
-		case text[i] == '\\' && quote == '"':
+		case text[i] == '\\':
 			i++
 		case text[i] == quote:
 			return i
@@ -182,9 +200,9 @@ func (f *File) Get(name string) (value string, ok bool) {
 // or at the end. A value that both readers take as it is stays without quotes.
 func (f *File) Set(name, value string) {
 	text := value
-	if needsQuotes().MatchString(value) {
+	if needsQuotes(value) {
 		text = "'" + value + "'"
-		if strings.Contains(value, "'") {
+		if strings.Contains(value, "'") || strings.HasSuffix(value, `\`) {
 			text = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`, "\r", `\r`).Replace(value) + `"`
 		}
 	}
@@ -195,7 +213,7 @@ func (f *File) Set(name, value string) {
 		return
 	}
 	added := line{text: name + "=" + text + f.lineEnd(), name: name, value: value, start: len(name) + 1, end: len(name) + 1 + len(text)}
-	commented := regexp.MustCompile(`^\s*#\s*` + regexp.QuoteMeta(name) + `\s*=`)
+	commented := regexp.MustCompile(`^\s*#\s*` + regexp.QuoteMeta(name) + `\s*=\S*\s*$`) // and no sentence
 	for i, l := range f.lines {
 		if l.name == "" && commented.MatchString(l.text) {
 			if !strings.HasSuffix(l.text, "\n") {
@@ -209,6 +227,12 @@ func (f *File) Set(name, value string) {
 		f.lines[n-1].text += f.lineEnd()
 	}
 	f.lines = append(f.lines, added)
+}
+
+// needsQuotes tells whether compose would take a value for something else without.
+func needsQuotes(value string) bool {
+	return value != strings.TrimSpace(value) || strings.ContainsAny(value, "\r\n") || strings.ContainsAny(value[:min(1, len(value))], `"'#`) ||
+		comment(value) >= 0 || replaces(value) || strings.Contains(value, "$$")
 }
 
 // Unset comments a variable out wherever it stands, without its value: that may

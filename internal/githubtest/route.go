@@ -87,6 +87,7 @@ var operations = []struct {
 	{"runner:session", "POST", "/_runner/session", nobody},
 	{"runner:end-session", "DELETE", "/_runner/session", nobody},
 	{"runner:message", "POST", "/_runner/message", nobody},
+	{"runner:hold", "POST", "/_runner/hold", nobody},
 	{"runner:acknowledge", "POST", "/_runner/acknowledge", nobody},
 	{"runner:acquire", "POST", "/_runner/acquire", nobody},
 	{"runner:renew", "POST", "/_runner/renew", nobody},

@@ -75,7 +75,7 @@ func (s *Server) lose(r *Runner, now time.Time) {
 
 // handleRunner is the runner's own protocol with GitHub, in our words.
 func (s *Server) handleRunner(q request) response {
-	if q.operation == "runner:message" {
+	if q.operation == "runner:message" || q.operation == "runner:hold" {
 		return s.message(q)
 	}
 	if strings.HasPrefix(q.operation, actionsPrefix) {
@@ -221,7 +221,9 @@ type listening struct {
 	news                   func(*Runner) response // no status: none yet
 }
 
-// message is the stand-in's long poll: up to 5 s without news.
+// message is the stand-in's long poll: up to 5 s without news. A listener also holds
+// a call of its own open, which never brings any: a runner whose polls go wrong, or
+// that waits a minute before the next, is no runner that GitHub has lost.
 func (s *Server) message(q request) response {
 	var in runnerRequest
 	if json.Unmarshal(q.body, &in) != nil {
@@ -234,7 +236,12 @@ func (s *Server) message(q request) response {
 		gone:    func() response { return ofKind("RunnerNotFound") },
 		expired: func() response { return ofKind("SessionExpired") },
 		nothing: func() response { return ok(map[string]any{}) },
-		news:    func(r *Runner) response { return s.news(r, in) },
+		news: func(r *Runner) response {
+			if q.operation != "runner:message" {
+				return response{}
+			}
+			return s.news(r, in)
+		},
 	})
 }
 

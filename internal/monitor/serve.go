@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/virtuoso902/org-runner/internal/httpd"
 	"github.com/virtuoso902/org-runner/internal/metrics"
 )
 
@@ -45,9 +47,10 @@ func (m *Monitor) current() *built {
 }
 
 // Handler serves the page's files below /, and /api/overview, /metrics, /healthz
-// and /readyz. It only answers GET and HEAD. hosts are the names it may be asked by
-// beside addresses, localhost and names without a dot: so no foreign page can read
-// it through a name that its owner points to this machine (DNS rebinding).
+// and /readyz. It only answers GET and HEAD. hosts are the names and addresses it may
+// be asked by beside loopback and the address that the request has come to: so no
+// foreign page can read it through a name that its owner points to this machine (DNS
+// rebinding).
 func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/overview", func(w http.ResponseWriter, _ *http.Request) {
@@ -85,27 +88,41 @@ func (m *Monitor) Handler(page fs.FS, hosts ...string) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		switch {
-		case !allowedHost(r.Host, hosts):
-			http.Error(w, "this name is not known here: org-runner monitor --host NAME allows it", http.StatusMisdirectedRequest)
+		case !allowedHost(r, hosts):
+			http.Error(w, "this name is not known here: set MONITOR_HOSTS to it, if it is yours", http.StatusMisdirectedRequest)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
-			http.Error(w, "this can only be read", http.StatusMethodNotAllowed)
+			http.Error(w, "read-only: use GET", http.StatusMethodNotAllowed)
 		default:
 			mux.ServeHTTP(w, r)
 		}
 	})
 }
 
-func allowedHost(host string, more []string) bool {
+// allowedHost tells whether a request asks for a name or address of ours, whatever
+// the port: it may have come through another one.
+func allowedHost(r *http.Request, more []string) bool {
+	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	switch {
-	case net.ParseIP(host) != nil, host != "" && !strings.Contains(host, "."):
+	host = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ".")
+	ip, err := netip.ParseAddr(host)
+	if ip = ip.Unmap().WithZone(""); err == nil && (ip.IsLoopback() || ip == localAddress(r)) || strings.EqualFold(host, "localhost") {
 		return true
 	}
-	return slices.ContainsFunc(more, func(name string) bool { return strings.EqualFold(name, host) })
+	return slices.ContainsFunc(more, func(name string) bool {
+		other, notIP := netip.ParseAddr(name)
+		return strings.EqualFold(name, host) || err == nil && notIP == nil && other.Unmap() == ip
+	})
+}
+
+// localAddress is the address of this machine that a request has come to.
+func localAddress(r *http.Request) netip.Addr {
+	if address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return address.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
 }
 
 func answer(ask func() (text string, yes bool)) http.HandlerFunc {
@@ -147,8 +164,7 @@ func (m *Monitor) ready() (string, bool) {
 // Serve answers on a listener and collects until the context ends, then gives open
 // requests half a second.
 func (m *Monitor) Serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+	server := httpd.New(handler, m.options.Log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error, 1)

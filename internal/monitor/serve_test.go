@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -22,9 +23,10 @@ import (
 
 func TestHandler(t *testing.T) {
 	m, c := newStubbed(t, &stub{repositories: []string{"acme/coach"}})
-	h := m.Handler(fstest.MapFS{"index.html": {Data: []byte("<!doctype html>the page")}, "app.js": {Data: []byte("1")}}, "ci.example.com")
+	h := m.Handler(fstest.MapFS{"index.html": {Data: []byte("<!doctype html>the page")}, "app.js": {Data: []byte("1")}}, "ci.example.com", "monitor", "2001:db8::7")
 	ask := func(method, host, path string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, "http://"+host+path, nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 9300}))
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w
@@ -45,9 +47,21 @@ func TestHandler(t *testing.T) {
 		{"HEAD", "localhost:9300", "/api/overview", 200, "application/json", ""},
 		{"GET", "[::1]:9300", "/metrics", 200, metrics.ContentType, "org_runner_monitor_stale 0"},
 		{"GET", "monitor:9300", "/healthz", 200, "text/plain", "ok"},
-		{"GET", "10.1.2.3", "/readyz", 200, "text/plain", "ok"},
+		{"GET", "monitor.:9300", "/healthz", 200, "text/plain", "ok"},
+		{"GET", "LocalHost", "/readyz", 200, "text/plain", "ok"},
+		{"GET", "127.8.9.1:80", "/readyz", 200, "text/plain", "ok"},
+		{"GET", "[::ffff:127.0.0.1]:80", "/readyz", 200, "text/plain", "ok"},
+		{"GET", "10.1.2.3:9300", "/readyz", 200, "text/plain", "ok"}, // to which it comes
+		{"GET", "[2001:DB8:0::7]:9300", "/readyz", 200, "text/plain", "ok"},
+		{"GET", "10.1.2.4", "/readyz", 421, "text/plain", "MONITOR_HOSTS"},
+		{"GET", "0.0.0.0:9300", "/readyz", 421, "text/plain", ""},
+		{"GET", "[2001:db8::8]:9300", "/readyz", 421, "text/plain", ""},
+		{"GET", "evil", "/api/overview", 421, "text/plain", ""},
+		{"GET", "evil:9300", "/metrics", 421, "text/plain", ""},
+		{"GET", "monitor.evil.example", "/metrics", 421, "text/plain", ""},
+		{"GET", "localhost.evil.example", "/", 421, "text/plain", ""},
 		{"GET", "ci.example.com", "/readyz", 200, "text/plain", "ok"},
-		{"GET", "rebound.example.com:9300", "/api/overview", 421, "text/plain", "--host"},
+		{"GET", "rebound.example.com:9300", "/api/overview", 421, "text/plain", "MONITOR_HOSTS"},
 		{"GET", "127.0.0.1.example.com", "/api/overview", 421, "text/plain", ""},
 		{"POST", "localhost:9300", "/api/overview", 405, "text/plain", ""},
 		{"DELETE", "localhost:9300", "/", 405, "text/plain", ""},
@@ -94,6 +108,31 @@ func TestServe(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", listener.Addr().String()); err == nil {
 		t.Error("it still listens")
+	}
+}
+
+// A page of another place whose name is made to point here gets nothing; the negative
+// control is the same name where it is allowed.
+func TestRebinding(t *testing.T) {
+	m, _ := newStubbed(t, &stub{repositories: []string{"acme/coach"}})
+	for _, host := range []string{"evil", "evil.example.com"} {
+		for allowed, want := range map[string]int{"": 421, host: 200} {
+			server := httptest.NewServer(m.Handler(nil, allowed))
+			_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+			client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+			}}}
+			response, err := client.Get("http://" + net.JoinHostPort(host, port) + "/api/overview")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if response.StatusCode != want || strings.Contains(string(body), "acme") != (want == 200) {
+				t.Errorf("%s, with %q allowed: %d %s", host, allowed, response.StatusCode, body)
+			}
+			server.Close()
+		}
 	}
 }
 

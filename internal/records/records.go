@@ -8,8 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strings"
 	"time"
+
+	"github.com/virtuoso902/org-runner/internal/text"
 )
 
 // Record is one job that a runner has run. What is not known is absent, never
@@ -38,24 +39,12 @@ type Record struct {
 	Disk       *int64   `json:"disk_bytes,omitempty"` // used in the work folder at the job's end
 }
 
-const (
-	// longestLine is what a reader takes for a record, in bytes.
-	longestLine = 64 << 10
-	// longestName bounds what others have named, in characters.
-	longestName = 256
-)
+// longestLine is what a reader takes for a record, in bytes.
+const longestLine = 64 << 10
 
-// Bounded is a name that others have given, in a length for logs and records.
-func Bounded(name string) string {
-	if len(name) <= longestName {
-		return name
-	}
-	runes := []rune(strings.ToValidUTF8(name, "\ufffd"))
-	if len(runes) > longestName {
-		return string(runes[:longestName-1]) + "…"
-	}
-	return string(runes)
-}
+// Bounded is a name that others have given, as logs and records may show it: in one
+// line of bounded length.
+func Bounded(name string) string { return text.Name(name) }
 
 // Append adds a record to a file, which is made if it is not there, and begun anew
 // when it is full. Several processes may append at once: each line is one write

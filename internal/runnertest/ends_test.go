@@ -4,7 +4,8 @@ package runnertest_test
 
 import (
 	"fmt"
-	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,124 +153,28 @@ func TestEarlyAndIgnoredInterrupts(t *testing.T) {
 	})
 }
 
-// What a session and a poll that go wrong for good end with.
-func TestFatalErrors(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		operation string
-		status    int
-		classic   bool
-		says      []string
-		files     bool
-	}{
-		{"runner:session", 401, false, []string{"Failed to create session. You are not authorized to access URL.", terminated}, true},
-		{"runner:session", 403, false, []string{"Failed to create session. Error: Forbidden", terminated}, true},
-		{"runner:message", 401, false, []string{"An error occurred: Get next message failed with non-retryable error.", terminated}, true},
-	} {
-		withScriptsNamed(t, fmt.Sprint(row.operation, row.status), func(t *testing.T, f *folder) {
-			f.mustConfigure()
-			f.Inject(githubtest.Fault{Operation: row.operation, Status: row.status})
-			p := f.start("run.sh")
-			if p.end() != 0 || f.has(".runner") != row.files {
-				t.Error(p.output())
-			}
-			for _, line := range row.says {
-				p.says(strings.ReplaceAll(line, "URL", f.URL()))
-			}
-		})
-	}
-	withScriptsNamed(t, "ten polls", func(t *testing.T, f *folder) {
-		f.env = append(f.env, "STAND_IN_SPEED=1000")
+// A disk without space: config.sh aborts, and a job that has filled it fails, is
+// told, and leaves a listener that hangs.
+func TestDiskWithoutSpace(t *testing.T) {
+	withScripts(t, func(t *testing.T, f *folder) {
 		f.mustConfigure()
-		lift := f.Inject(githubtest.Fault{Operation: "runner:message", Status: 404})
+		diag := filepath.Join(f.dir, "_diag")
+		if err := syscall.Mount("tmpfs", diag, "tmpfs", 0, "size=256k"); err != nil {
+			t.Skipf("no file system of a small size can be mounted: %v", err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(diag, syscall.MNT_DETACH) })
+		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"head -c 400000 /dev/zero > ../../../_diag/zeros"}})
 		p := f.start("run.sh")
-		f.poll("the listener's end", func() bool { return strings.Contains(p.output(), relaunched) })
-		if got := f.Hits("runner:message"); got != 50 {
-			t.Errorf("%d polls", got)
-		}
-		lift()
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p.end()
-		words := "Failed to get job message. Request to " + f.URL() + "/_broker/message failed with status: NotFound. Error message Error: Not Found"
-		p.says("An error occurred: "+words, "Runner connect error: "+words+". Retrying until reconnected.", "Restarting runner...")
-		if f.Job(id).Result != "success" || strings.Count(p.output(), "Runner connect error") != 1 {
-			t.Error(p.output())
-		}
-	})
-	withScriptsNamed(t, "session, classic", func(t *testing.T, f *folder) {
-		f.Behave(githubtest.Behaviour{Classic: true})
-		f.mustConfigure()
-		f.Inject(githubtest.Fault{Operation: "runner:session", Status: 401, Times: 2})
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p := f.start("run.sh")
-		p.end()
-		p.says("Runner connect error: Unauthorized. Retrying until reconnected.", "Runner reconnected.", "Listening for Jobs")
-		if f.Job(id).Result != "success" {
-			t.Errorf("%+v", f.Job(id))
-		}
-	})
-}
-
-// Calls of a job that go wrong.
-func TestCallsOfAJob(t *testing.T) {
-	t.Parallel()
-	withScriptsNamed(t, "acquire fails twice", func(t *testing.T, f *folder) {
-		f.mustConfigure()
-		f.Inject(githubtest.Fault{Operation: "runner:acquire", Status: 500, Times: 2})
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p := f.start("run.sh")
-		if p.end(); f.Job(id).Result != "success" || f.Count("runner:acquire") != 3 {
-			t.Error(p.output())
-		}
-	})
-	withScriptsNamed(t, "acquire fails for good", func(t *testing.T, f *folder) {
-		f.mustConfigure()
-		f.Inject(githubtest.Fault{Operation: "runner:acquire", Status: 409, Times: 5})
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p := f.start("run.sh")
-		f.until("five tries", func() bool { return f.Count("runner:acquire") == 5 })
-		if strings.Contains(p.output(), "Running job") || f.Job(id).Status != "in_progress" {
-			t.Error(p.output())
-		}
-		_ = syscall.Kill(f.listenerPID(), syscall.SIGINT)
-		p.end()
-	})
-	withScriptsNamed(t, "no first renewal", func(t *testing.T, f *folder) {
-		f.mustConfigure()
-		f.Inject(githubtest.Fault{Operation: "runner:renew", Status: 500, Times: 3})
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p := f.start("run.sh")
-		f.until("a refused renewal", func() bool { return f.Hits("runner:renew") > 0 })
-		if !strings.Contains(p.output(), "Running job") || len(f.processes("Runner.Worker")) != 0 {
-			t.Error(p.output())
-		}
-		if p.end(); f.Job(id).Result != "success" {
-			t.Errorf("%+v", f.Job(id))
-		}
-	})
-	for classic, tries := range map[bool]int{false: 7, true: 5} {
-		withScriptsNamed(t, fmt.Sprintf("the end is not accepted, classic=%t", classic), func(t *testing.T, f *folder) {
-			f.Behave(githubtest.Behaviour{Classic: classic})
-			f.mustConfigure()
-			f.Inject(githubtest.Fault{Operation: "runner:finish", Status: http.StatusConflict, Times: 7})
-			id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-			p := f.start("run.sh")
-			p.end()
-			if f.Hits("runner:finish") != tries || f.Job(id).Result == "success" == classic || f.has(".runner") {
-				t.Errorf("%d tries, %+v", f.Hits("runner:finish"), f.Job(id))
-			}
-			p.says("Job build completed with result: " + map[bool]string{false: "Succeeded", true: "Failed"}[classic])
-		})
-	}
-	withScriptsNamed(t, "a full disk", func(t *testing.T, f *folder) {
-		f.Behave(githubtest.Behaviour{HangAfterJob: true})
-		f.mustConfigure()
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-		p := f.start("run.sh")
-		f.poll("the line of the end", func() bool { return strings.Contains(p.output(), "completed with result: Succeeded") })
+		f.poll("the line of the end", func() bool { return strings.Contains(p.output(), "completed with result: Failed") })
 		time.Sleep(200 * time.Millisecond)
-		if f.Job(id).Result != "success" || !f.has(".runner") || len(f.processes("Runner.Listener run")) != 1 {
+		if f.Job(id).Result != "failure" || !f.has(".runner") || len(f.processes("Runner.Listener run")) != 1 {
 			t.Error("it does not hang")
+		}
+		_ = syscall.Kill(f.listenerPID(), syscall.SIGKILL)
+		p.end()
+		_ = os.Remove(filepath.Join(f.dir, ".runner"))
+		if p := f.configure(); p.end() != 134 || !strings.Contains(p.output(), "Unhandled exception. System.IO.IOException: No space left on device : '") || !strings.Contains(p.output(), "Aborted") {
+			t.Error(p.output())
 		}
 	})
 }

@@ -26,7 +26,7 @@ func TestTimesOfACancellation(t *testing.T) {
 	}{
 		"a shell that waits for its child": {"touch $MARK; sleep 300", false, 12500 * time.Millisecond, 15 * time.Second},
 		"deaf to both signals":             {"trap '' INT TERM; touch $MARK; while :; do sleep 0.1; done", false, 10 * time.Second, 12500 * time.Millisecond},
-		"ends on SIGINT":                   {"touch $MARK; exec sleep 300", false, 300 * time.Millisecond, 2500 * time.Millisecond},
+		"ends on SIGINT":                   {": > $MARK; exec sleep 300", false, 300 * time.Millisecond, 2500 * time.Millisecond},
 		"killed from outside":              {"touch $MARK; sleep 300", true, 500 * time.Millisecond, 2500 * time.Millisecond},
 	} {
 		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
@@ -93,7 +93,7 @@ func TestFiles(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
 		}
-		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"ls ../../_temp; (env -u RUNNER_TRACKING_ID sleep 987 &) >/dev/null 2>&1; (sleep 986 &) >/dev/null 2>&1"}})
+		id := f.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{"ls ../../_temp; sleep 986 >/dev/null 2>&1 & env -u RUNNER_TRACKING_ID sleep 987 >/dev/null 2>&1 & until [ $(cat /proc/$!/comm) = sleep ]; do sleep 0.01; done"}})
 		f.start("run.sh").end()
 		for _, name := range []string{"_diag/pages", "_diag/blocks", "_work/_PipelineMapping/acme/coach/PipelineFolder.json", "_work/_temp", "_work/_tool", "_work/coach/coach", ".env", ".path"} {
 			if !f.has(name) {
@@ -217,4 +217,44 @@ func TestCancelledAtGitHub(t *testing.T) {
 		}
 		p.says("Job build completed with result: Canceled")
 	})
+}
+
+// A worker whose listener dies ends its job and reports. One that dies itself is
+// reported as failed by a v2 listener, and by nobody with classic.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		victim  string
+		classic bool
+		result  string
+		lost    bool
+		files   bool // are left
+	}{
+		"listener":          {"Runner.Listener run", false, "success", false, true},
+		"listener, classic": {"Runner.Listener run", true, "success", false, true},
+		"worker":            {"Runner.Worker", false, "failure", false, false},
+		"worker, classic":   {"Runner.Worker", true, "failure", true, false},
+	} {
+		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
+			f.Behave(githubtest.Behaviour{Classic: row.classic})
+			f.mustConfigure()
+			p, id := f.job("touch $MARK; until [ -e $MARK.go ]; do sleep 0.02; done")
+			for _, pid := range f.processes(row.victim) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			p.end()
+			if j := f.Job(id); j.Status == "completed" != (name == "worker") {
+				t.Errorf("too early: %+v", j)
+			}
+			f.poll("the step's end", func() bool {
+				_ = os.WriteFile(filepath.Join(f.dir, "mark.go"), nil, 0o644)
+				return len(f.processes("_temp")) == 0
+			})
+			f.until("the job's end", func() bool { return f.Job(id).Status == "completed" })
+			if j := f.Job(id); j.Result != row.result || j.Lost != row.lost || f.has(".runner") != row.files {
+				t.Errorf(".runner %t, %+v", f.has(".runner"), j)
+			}
+			p.says(map[bool]string{true: "Exiting with unknown error code: 137", false: "Job build completed with result: Failed"}[row.files])
+		})
+	}
 }

@@ -152,18 +152,6 @@ func TestRestarts(t *testing.T) {
 	}
 }
 
-func TestSessionConflict(t *testing.T) {
-	withScripts(t, func(t *testing.T, f *folder) {
-		f.mustConfigure()
-		f.Inject(githubtest.Fault{Operation: "runner:session", Status: 409})
-		p := f.start("run.sh")
-		if p.end() != 0 || !f.has(".runner") {
-			t.Error(p.output())
-		}
-		p.says("A session for this runner already exists.", "Runner listener exit with Session Conflict error, stop the service, no retry needed.")
-	})
-}
-
 // GitHub has deleted the registration: before the listener starts, and while it
 // listens.
 func TestDeletedAtGitHub(t *testing.T) {
@@ -204,42 +192,6 @@ func TestDeletedAtGitHub(t *testing.T) {
 		_ = syscall.Kill(f.listenerPID(), syscall.SIGINT)
 		p.end()
 	})
-}
-
-// A poll that goes wrong: v2 asks five times without a word, tells it once and never
-// that it is over; classic tells both at once.
-func TestGitHubAwayAndBack(t *testing.T) {
-	t.Parallel()
-	for name, row := range map[string]struct {
-		classic  bool
-		refusals int
-		says     string
-		back     bool
-	}{
-		"v2":         {false, 7, "Error: Service Unavailable", false},
-		"v2, a blip": {false, 3, "", false},
-		"classic":    {true, 2, "Service Unavailable", true},
-	} {
-		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
-			f.Behave(githubtest.Behaviour{Classic: row.classic})
-			f.mustConfigure()
-			p := f.start("run.sh")
-			p.listens()
-			f.Inject(githubtest.Fault{Operation: "runner:message", Status: 503, Times: row.refusals})
-			f.Enqueue(githubtest.Job{Repository: "other/x"}) // news, which ends no poll of ours
-			f.until("the refused polls", func() bool { return f.Hits("runner:message") == row.refusals })
-			id := f.Enqueue(githubtest.Job{Repository: "acme/coach"})
-			if p.end() != 0 || f.Job(id).Result != "success" {
-				t.Error(p.output())
-			}
-			if told := strings.Count(p.output(), "Runner connect error: "); (told == 1) != (row.says != "") || !strings.Contains(p.output(), row.says+". Retrying until reconnected.") && row.says != "" {
-				t.Errorf("told %d times:\n%s", told, p.output())
-			}
-			if strings.Contains(p.output(), "Runner reconnected.") != row.back {
-				t.Error(p.output())
-			}
-		})
-	}
 }
 
 func TestHooks(t *testing.T) {
@@ -395,46 +347,6 @@ func TestRunShIsStopped(t *testing.T) {
 			t.Errorf("%+v", j)
 		}
 	})
-}
-
-// A worker whose listener dies ends its job and reports. One that dies itself is
-// reported as failed by a v2 listener, and by nobody with classic.
-func TestKilled(t *testing.T) {
-	t.Parallel()
-	for name, row := range map[string]struct {
-		victim  string
-		classic bool
-		result  string
-		lost    bool
-		files   bool // are left
-	}{
-		"listener":          {"Runner.Listener run", false, "success", false, true},
-		"listener, classic": {"Runner.Listener run", true, "success", false, true},
-		"worker":            {"Runner.Worker", false, "failure", false, false},
-		"worker, classic":   {"Runner.Worker", true, "failure", true, false},
-	} {
-		withScriptsNamed(t, name, func(t *testing.T, f *folder) {
-			f.Behave(githubtest.Behaviour{Classic: row.classic})
-			f.mustConfigure()
-			p, id := f.job("touch $MARK; until [ -e $MARK.go ]; do sleep 0.02; done")
-			for _, pid := range f.processes(row.victim) {
-				_ = syscall.Kill(pid, syscall.SIGKILL)
-			}
-			p.end()
-			if j := f.Job(id); j.Status == "completed" != (name == "worker") {
-				t.Errorf("too early: %+v", j)
-			}
-			f.poll("the step's end", func() bool {
-				_ = os.WriteFile(filepath.Join(f.dir, "mark.go"), nil, 0o644)
-				return len(f.processes("_temp")) == 0
-			})
-			f.until("the job's end", func() bool { return f.Job(id).Status == "completed" })
-			if j := f.Job(id); j.Result != row.result || j.Lost != row.lost || f.has(".runner") != row.files {
-				t.Errorf(".runner %t, %+v", f.has(".runner"), j)
-			}
-			p.says(map[bool]string{true: "Exiting with unknown error code: 137", false: "Job build completed with result: Failed"}[row.files])
-		})
-	}
 }
 
 func TestOtherBehaviours(t *testing.T) {

@@ -46,7 +46,7 @@ func BuildProduct(dir string, flags ...string) (string, error) {
 
 // ImageFlags are those that the image is built with. They cost the compilation of
 // the whole library once more, so only what is measured is built with them.
-const ImageFlags = "-trimpath -tags nethttpomithttp2 -gcflags=all=-l"
+const ImageFlags = "-trimpath -tags nethttpomithttp2"
 
 func buildPackage(dir, name, pkg string, flags ...string) (string, error) {
 	path := filepath.Join(dir, name)

@@ -147,10 +147,19 @@ const cut = "…"
 func (m *Masker) maskEnd(text string) string {
 	longest := 0
 	for spelling := range m.known {
-		for n := min(len(spelling)-1, len(text)); n > max(longest, leastBeginning-1); n-- {
-			if strings.HasSuffix(text, spelling[:n]) {
-				longest = n
+		if len(spelling) <= leastBeginning {
+			continue
+		}
+		tail := text[max(len(text)-len(spelling)+1, 0):]
+		for len(tail) > longest {
+			at := strings.Index(tail, spelling[:leastBeginning])
+			if at < 0 {
+				break
 			}
+			if tail = tail[at:]; strings.HasPrefix(spelling, tail) {
+				longest = max(longest, len(tail))
+			}
+			tail = tail[1:]
 		}
 	}
 	if longest == 0 {

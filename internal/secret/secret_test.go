@@ -94,6 +94,8 @@ func TestMaskerHidesWhatIsCut(t *testing.T) {
 		"a cut word… and ghp_…":      "a cut word… and ghp_…",
 		"ghp_0123456789abcdef…":      secret.Redacted + "…",
 		"no secret is in this text…": "no secret is in this text…",
+		"ghp_0ghp_0ghp_01…":          "ghp_0ghp_0" + secret.Redacted + "…",
+		"p_0123456789abcdef…":        "p_0123456789abcdef…",
 	} {
 		if got := masker.Mask(in); got != want {
 			t.Errorf("%q became %q, want %q", in, got, want)

@@ -37,13 +37,15 @@ type sources struct {
 	dockerenv string // made by Docker together with the container
 	other     string // podman's, new at each start
 	state     string // our own folder: every life writes there
+	image     string // where the image has it
 	self      int    // our process
+	start     func(pid int) time.Time
 }
 
 // Around looks at the container that we are in. state is org-runner's folder for
 // its own small files.
 func Around(state string) Container {
-	return around(sources{hostname: "/etc/hostname", dockerenv: "/.dockerenv", other: "/run/.containerenv", state: state, self: os.Getpid()})
+	return around(sources{hostname: "/etc/hostname", dockerenv: "/.dockerenv", other: "/run/.containerenv", state: state, image: "/run/org-runner", self: os.Getpid(), start: startOf})
 }
 
 // written is how far the first and a later writing of the host name are apart at
@@ -52,39 +54,43 @@ const written = 300 * time.Millisecond
 
 func around(s sources) Container {
 	all := mounts()
-	c := Container{Inside: isContainer(s, all), Began: startOf(1)}
-	own := startOf(s.self)
+	c := Container{Inside: isContainer(s, all), Began: s.start(1)}
+	own := s.start(s.self)
 	root, _ := look(unix.AT_FDCWD, "/")
 	made, err := look(unix.AT_FDCWD, s.dockerenv)
 	if c.Created = made.changed; err != nil {
 		c.Created = root.changed // of the layer's own folder, which is made with it
 	}
-	if s.self == 1 || c.Began.IsZero() || c.Began.Before(c.Created) {
-		c.Began = own // process 1 is the host's
+	isHosts := c.Began.Before(c.Created) // with --pid host
+	if s.self == 1 || isHosts {
+		c.Began = own
 	}
-	if name, err := look(unix.AT_FDCWD, s.hostname); err == nil && !name.born.IsZero() && !name.born.Before(c.Created) {
+	state, failed := look(unix.AT_FDCWD, s.state)
+	inLayer := failed == nil && state.mount == root.mount && s.state == s.image
+	_, others := look(unix.AT_FDCWD, s.other)
+	if name, failed := look(unix.AT_FDCWD, s.hostname); err == nil && others != nil && failed == nil && !name.born.IsZero() && !name.born.Before(c.Created) {
 		c.First, c.Before = name.born, name.changed.Sub(name.born) > written
-	}
-	state, err := look(unix.AT_FDCWD, s.state)
-	if err == nil && state.mount == root.mount && isFolderOfImage(s.state) {
-		if c.Before = c.Before || state.changed.After(c.Created) && state.changed.Before(c.Began); state.changed.After(c.Began) && s.self != 1 {
-			// A life of ours has been here since process 1 began, a script that
-			// starts one after the other.
-			c.Before, c.Began = true, own
+		if inLayer && !state.changed.After(c.Created) {
+			c.Before = false // no life of ours has been here
 		}
+		if isHosts {
+			c.Began = name.changed
+		}
+	} else if inLayer {
+		c.Before = state.changed.After(c.Created) && state.changed.Before(c.Began)
+	}
+	if inLayer && s.self != 1 && state.changed.After(c.Began) {
+		// A life of ours has been here since process 1 began, a script that starts
+		// one after the other.
+		c.Before, c.Began = true, own
 	}
 	return c
 }
 
-// imageState is the folder that the image has for our own small files.
-const imageState = "/run/org-runner"
-
-func isFolderOfImage(dir string) bool { return dir == imageState }
-
 // isContainer tells whether what is around us is a container's, and one for
 // org-runner: as process 1 it is, and in the image under whatever process 1.
 func isContainer(s sources, all []mount) bool {
-	if s.self != 1 && !isFolderOfImage(s.state) {
+	if s.self != 1 && s.state != s.image {
 		return false
 	}
 	for _, path := range []string{s.dockerenv, s.other} {

@@ -23,6 +23,7 @@ type info struct {
 	mode          uint32 // type and permissions, as in stat(2)
 	uid, gid      uint32
 	inode, mount  uint64
+	device        uint64
 	links         uint32
 	changed, born time.Time // born: zero if the file system does not tell
 }
@@ -44,7 +45,7 @@ func look(dir int, name string) (info, error) {
 	if err != nil {
 		return info{}, err
 	}
-	i := info{mode: uint32(s.Mode), uid: s.Uid, gid: s.Gid, inode: s.Ino, mount: s.Mnt_id, links: s.Nlink, changed: time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec))}
+	i := info{mode: uint32(s.Mode), uid: s.Uid, gid: s.Gid, inode: s.Ino, mount: s.Mnt_id, device: unix.Mkdev(s.Dev_major, s.Dev_minor), links: s.Nlink, changed: time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec))}
 	if s.Mask&unix.STATX_BTIME != 0 {
 		i.born = time.Unix(s.Btime.Sec, int64(s.Btime.Nsec))
 	}

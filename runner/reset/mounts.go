@@ -68,8 +68,8 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// below returns the mount points below a folder, and those of single files.
-func below(all []mount, dir string) (points []string) {
+// mountsBelow returns the mount points below a folder, and those of single files.
+func mountsBelow(all []mount, dir string) (points []string) {
 	for _, m := range all {
 		if m.point != dir && strings.HasPrefix(m.point, strings.TrimSuffix(dir, "/")+"/") {
 			points = append(points, m.point)

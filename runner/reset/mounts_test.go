@@ -25,10 +25,10 @@ not a line
 	if !slices.Equal(all, want) {
 		t.Errorf("got %+v", all)
 	}
-	if points := below(all, "/home/runner"); !slices.Equal(points, []string{want[2].point}) {
+	if points := mountsBelow(all, "/home/runner"); !slices.Equal(points, []string{want[2].point}) {
 		t.Errorf("below the home: %q", points)
 	}
-	if points := below(all, "/"); len(points) != 4 {
+	if points := mountsBelow(all, "/"); len(points) != 4 {
 		t.Errorf("below /: %q", points)
 	}
 	for text, want := range map[string]string{`a\04`: `a\04`, `\`: `\`, `a\999b`: `a\999b`, `\040\040`: "  "} {

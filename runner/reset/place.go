@@ -147,7 +147,9 @@ func (p *Place) meetFirst(s *Set) error {
 		if ignored(path, i) || p.home && slices.Contains(s.Notes, path) {
 			return false, nil
 		}
-		if !s.isImages(p, i) {
+		// The image's tool cache, which the engine has copied for another replica.
+		tools := p.Path == s.Work && path == "_tool" && i.isFolder()
+		if !tools && !s.isImages(p, i) {
 			return false, errForged
 		}
 		return true, nil

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -28,12 +29,12 @@ func (e *Changed) Error() string {
 
 // Stuck is what cannot be deleted for want of rights.
 type Stuck struct {
-	Path    string
+	Paths   []string
 	OnMount bool   // a new container would find it again
 	Cause   string // why no more rights could be had
 }
 
-func (e *Stuck) Error() string { return e.Path + " belongs to another user: " + e.Cause }
+func (e *Stuck) Error() string { return e.Paths[0] + " belongs to another user: " + e.Cause }
 
 // Reset removes what jobs made. used: this container has run before; otherwise
 // only what earlier containers left on mounts of ours is removed. The image's files
@@ -142,6 +143,7 @@ func (s *Set) order(p *Place) *Sweep {
 // its mark.
 func (s *Set) sweep(p *Place) (removed int, err error) {
 	o := s.order(p)
+	o.Unlinked = s.unlinked
 	var r Result
 	if os.Geteuid() == 0 && p.Kind == Ours && p.mark.owner != 0 {
 		if r, err = o.asUser(s.UID, s.GID); err != nil {
@@ -150,18 +152,25 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 	} else {
 		r = o.run()
 	}
+	s.unlinked = r.Unlinked
 	if r.Error == "" && len(r.Denied) > 0 {
-		stuck := &Stuck{Path: p.Path + "/" + r.Denied[0], OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
+		stuck := &Stuck{OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
+		for _, below := range r.Denied {
+			if path := s.topmost(p, below, r.Emptied); !slices.Contains(stuck.Paths, path) {
+				stuck.Paths = append(stuck.Paths, path)
+			}
+		}
 		if os.Geteuid() == 0 {
 			return r.Removed, stuck
 		}
-		o.Only, o.Hollow = r.Denied, r.Emptied
+		o.Only, o.Hollow, o.Unlinked = r.Denied, r.Emptied, r.Unlinked
 		more, err := o.asRoot()
 		if err != nil {
 			stuck.Cause = "sudo says " + err.Error()
 			return r.Removed, stuck
 		}
 		more.Removed += r.Removed
+		s.unlinked = more.Unlinked
 		if r = more; r.Error == "" && len(r.Denied) > 0 {
 			return r.Removed, stuck
 		}
@@ -170,6 +179,18 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 		return r.Removed, errors.New(r.Error)
 	}
 	return r.Removed, nil
+}
+
+// topmost is the highest folder of a job's around what could not be removed, that
+// somebody can delete by hand as a whole: nothing is mounted below it.
+func (s *Set) topmost(p *Place, below string, emptied []string) string {
+	for {
+		up := path.Dir(below)
+		if !slices.Contains(emptied, up) || len(mountsBelow(s.mounts, p.Path+"/"+up)) > 0 {
+			return p.Path + "/" + below
+		}
+		below = up
+	}
 }
 
 // mend puts back what can be: folders of the image's, and the profile files.
@@ -207,7 +228,7 @@ func (s *Set) makeFolders(p *Place) error {
 		}
 	}
 	slices.Sort(missing) // a folder before what is in it
-	root, err := os.OpenRoot(p.Path)
+	root, err := os.OpenRoot(fmt.Sprintf("/proc/self/fd/%d", p.fd()))
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type Set struct {
 	root      uint64 // id of the container's own layer
 	places    []*Place
 	restore   []string // profile files that come from /etc/skel again
+	unlinked  []File   // files of which a name has been removed
 }
 
 // ErrInUse is a home or a work folder that another runner lives in.
@@ -143,6 +144,12 @@ func (s *Set) add(path string, taking bool) (*Place, error) {
 	p, err := s.meet(path)
 	if err != nil || p == nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(s.places, func(other *Place) bool {
+		return other.dir != nil && p.dir != nil && other.info.inode == p.info.inode && other.info.device == p.info.device
+	}) {
+		p.dir.Close()
+		return nil, nil // the same folder, mounted twice
 	}
 	p.home = path == s.Home
 	for _, other := range slices.Concat([]string{s.Home, s.Work, s.State}, s.Shared, s.Own) {
@@ -269,9 +276,9 @@ func stillThere(dir int, name string, i info) bool {
 	return err == nil && now.inode == i.inode
 }
 
-// Used tells whether an earlier life has been in the home or the work folder.
+// Used tells whether an earlier life has been on one of the mounts.
 func (s *Set) Used() bool {
-	return slices.ContainsFunc(s.places, func(p *Place) bool { return p.used && (p.home || p.Path == s.Work) })
+	return slices.ContainsFunc(s.places, func(p *Place) bool { return p.used })
 }
 
 // Stays says what is not reset, in words for people.
@@ -287,7 +294,7 @@ func (s *Set) Stays() (all []string) {
 // Kept are the mounts below the places, which are never touched.
 func (s *Set) Kept() (points []string) {
 	for _, p := range s.places {
-		for _, point := range below(s.mounts, p.Path) {
+		for _, point := range mountsBelow(s.mounts, p.Path) {
 			isPlace := slices.ContainsFunc(s.places, func(other *Place) bool { return other.Path == point })
 			if !isPlace && !slices.Contains(points, point) {
 				points = append(points, point)

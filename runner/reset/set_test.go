@@ -242,6 +242,33 @@ func TestMounts(t *testing.T) {
 		}
 		s.has(s.shared("precious"))
 	})
+	t.Run("filled for another replica", func(t *testing.T) {
+		s, outside := newStage(t), t.TempDir()
+		if err := os.Mkdir(filepath.Join(outside, "_tool"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s.another()
+		bind(t, outside, s.Work)
+		if stays, err := s.live(func() { write(t, s.in("_work/_tool/x"), s.in("_work/x")) }); err != nil || len(stays) > 0 {
+			t.Fatal(stays, err)
+		}
+		if _, err := s.live(nil); err != nil {
+			t.Fatal(err)
+		}
+		s.has(s.in("_work/_tool"))
+		s.lost(s.in("_work/_tool/x"), s.in("_work/x"))
+	})
+	t.Run("mounted twice", func(t *testing.T) {
+		s, outside := newStage(t), t.TempDir()
+		s.Shared = append(s.Shared, filepath.Join(t.TempDir(), "shm"))
+		bind(t, outside, s.Shared[0])
+		bind(t, outside, s.Shared[1])
+		for range 2 {
+			if stays, err := s.live(func() { write(t, s.shared("x")) }); err != nil || len(stays) > 0 {
+				t.Fatal(stays, err)
+			}
+		}
+	})
 	t.Run("below a place", func(t *testing.T) {
 		s, outside := newStage(t), t.TempDir()
 		bind(t, outside, s.in("_work/_tool"))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -37,19 +38,31 @@ type Sweep struct {
 	// A second one, with more rights, does what the first one could not: what is
 	// to be removed with all below it, and folders that are empty then.
 	Only, Hollow []string
+
+	// Unlinked are files of which a name is gone already: that has changed their
+	// other names' time, which is no sign of a new file then.
+	Unlinked []File
 }
+
+// File is a file whatever its names.
+type File struct{ Device, Inode uint64 }
 
 // Result is what a sweep has done, and what it had no right to do.
 type Result struct {
 	Removed         int
 	Denied, Emptied []string
+	Unlinked        []File
 	Error           string // "": none
 }
 
 // run does it.
 func (s *Sweep) run() Result {
-	w := sweeper{Sweep: s}
+	w := sweeper{Sweep: s, unlinked: make(map[File]bool)}
+	for _, f := range s.Unlinked {
+		w.unlinked[f] = true
+	}
 	err := w.begin()
+	w.Result.Unlinked = slices.Collect(maps.Keys(w.unlinked))
 	if err != nil {
 		w.Error = fmt.Sprintf("%s: %v", s.Path, err)
 	}
@@ -68,7 +81,7 @@ func Remove(dir string, names ...string) error {
 	if err != nil {
 		return err
 	}
-	w := sweeper{Sweep: &Sweep{Path: dir, Inode: i.inode, Mount: i.mount, Gone: names}}
+	w := sweeper{Sweep: &Sweep{Path: dir, Inode: i.inode, Mount: i.mount, Gone: names}, unlinked: make(map[File]bool)}
 	for _, name := range names {
 		if _, err := w.entry(int(f.Fd()), name, name, false); err != nil {
 			return err
@@ -83,6 +96,7 @@ func Remove(dir string, names ...string) error {
 type sweeper struct {
 	*Sweep
 	Result
+	unlinked map[File]bool
 }
 
 func (w *sweeper) begin() error {
@@ -194,10 +208,14 @@ func (w *sweeper) entry(dir int, name, below string, all bool) (gone bool, err e
 	if i.isFolder() {
 		return w.subfolder(dir, name, below, i, all)
 	}
-	if known && found.Mode&unix.S_IFMT == i.mode&unix.S_IFMT && !all || !all && !w.isJobs(below, i.changed) {
+	file := File{i.device, i.inode}
+	if known && found.Mode&unix.S_IFMT == i.mode&unix.S_IFMT && !all || !all && !w.unlinked[file] && !w.isJobs(below, i.changed) {
 		return false, nil
 	}
-	return w.remove(dir, name, below, 0)
+	if gone, err = w.remove(dir, name, below, 0); gone && i.links > 1 {
+		w.unlinked[file] = true
+	}
+	return gone, err
 }
 
 // subfolder empties a folder of what is a job's, and removes it if it is one

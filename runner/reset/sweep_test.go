@@ -115,6 +115,25 @@ func TestSweepGoesByTime(t *testing.T) {
 	}
 }
 
+// To remove one name of a file changes the time of its others.
+func TestSweepOfHardLinks(t *testing.T) {
+	s := newStage(t)
+	if _, err := s.live(func() {
+		write(t, s.in("store/a"))
+		for _, name := range []string{s.in("store/b"), s.in("deep/c"), s.shared("d")} {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.Link(s.in("store/a"), name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.live(nil); err != nil {
+		t.Fatal(err)
+	}
+	s.lost(s.in("store"), s.in("deep"), s.shared("d"))
+}
+
 // Nothing is deleted through a link, whatever it stands in place of.
 func TestSweepFollowsNoLink(t *testing.T) {
 	victim := t.TempDir()

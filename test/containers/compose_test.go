@@ -171,6 +171,22 @@ func TestComposeScale(t *testing.T) {
 	o.none()
 }
 
+// A job that makes processes without end is told so, and the number is .env's.
+func TestComposeBoundsProcesses(t *testing.T) {
+	o := newOrganization(t)
+	p := o.compose("RUNNER_PIDS=300")
+	p.more = []string{filepath.Join(root, "docker-compose.override.yml")}
+	job := o.enqueue("coach", "for i in $(seq 400); do sleep 30 & done 2>/dev/null; cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true")
+	p.up()
+	id := strings.Fields(p.do("ps", "-q", "runner"))[0]
+	if out, err := try(docker, "inspect", "--format", "{{.HostConfig.PidsLimit}}", id); err != nil || out != "300" {
+		t.Errorf("the limit is %q, %v", out, err)
+	}
+	o.completed(job) // and not for lack of the host
+	p.down()
+	o.none()
+}
+
 // down with a running job waits for it, as long as stop_grace_period gives.
 func TestComposeDownDrains(t *testing.T) {
 	o := newOrganization(t)
@@ -253,12 +269,12 @@ func TestComposeWrongToken(t *testing.T) {
 	p := o.compose("GITHUB_TOKEN=ghp_wrong-one")
 	before := github.Count("registration-token")
 	p.up()
-	for deadline := time.Now().Add(patience); !strings.Contains(p.logs(), "waiting before GitHub is asked again"); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(p.logs(), "waiting until"); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no wait in\n%s", p.logs())
 		}
 	}
-	if got := github.Count("registration-token") - before; got != 2 {
+	if got := github.Count("registration-token") - before; got != 1 {
 		t.Errorf("GitHub was asked %d times before the first wait", got)
 	}
 	if !strings.Contains(p.logs(), "the token is wrong, expired or revoked") {
@@ -274,7 +290,7 @@ func TestGitHubComesLater(t *testing.T) {
 	github.SetDown(true)
 	defer github.SetDown(false)
 	c := o.run()
-	for deadline := time.Now().Add(patience); !strings.Contains(c.logs(), "GitHub is asked again"); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !strings.Contains(c.logs(), "retrying in "); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never tried again")
 		}

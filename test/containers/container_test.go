@@ -69,16 +69,51 @@ func TestStopBusyWithTime(t *testing.T) {
 	o.none()
 }
 
+// A job that outlives docker's default of ten seconds is told to GitHub, and nothing
+// is left, whether its step hears the signals or not.
 func TestStopBusyWithoutTime(t *testing.T) {
-	o := newOrganization(t)
-	job := o.enqueue("coach", "trap 'echo interrupted; exit 1' INT; sleep 600 & wait")
-	c := o.run()
-	o.running(job)
-	time.Sleep(time.Second) // the step's trap is set by then; nothing outside tells
-	c.do("stop", c.id)
-	if j := github.Job(job); !j.Shutdown || !strings.Contains(j.Log, "interrupted") {
-		t.Errorf("the job: %+v", j)
+	for name, step := range map[string]string{
+		"it ends on SIGINT": "trap 'echo interrupted; exit 1' INT; echo ready; sleep 600 & wait",
+		"a plain step":      "sleep 300",
+		"root's by sudo":    "sudo -n sleep 300",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrganization(t)
+			job := o.enqueue("coach", step)
+			c := o.run()
+			o.running(job)
+			time.Sleep(2 * time.Second) // the step is there by then; nothing outside tells
+			c.do("stop", c.id)
+			j := github.Job(job)
+			if !j.Shutdown || j.Result != "failure" || strings.HasPrefix(step, "trap") && !strings.Contains(j.Log, "interrupted") {
+				t.Errorf("the job: %+v", j)
+			}
+			if code := c.wait(); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+			o.none()
+		})
 	}
+}
+
+// Between two jobs of one container what the first has left running is ended, root's
+// too; what an operator has started in it is left alone.
+func TestNothingOfAJobRunsBesideTheNext(t *testing.T) {
+	o := newOrganization(t)
+	first := o.enqueue("coach", "env -u RUNNER_TRACKING_ID setsid sleep 777 > /dev/null 2>&1 < /dev/null & sudo -n env -u RUNNER_TRACKING_ID setsid sleep 778 > /dev/null 2>&1 < /dev/null & sleep 1")
+	c := o.run("--env", "EPHEMERAL=false")
+	c.do("exec", "-d", c.id, "sleep", "779")
+	if j := o.completed(first); j.Result != "success" {
+		t.Fatalf("the job: %+v", j)
+	}
+	second := o.enqueue("coach", "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done 2> /dev/null")
+	j := o.completed(second)
+	for program, want := range map[string]bool{"sleep 777": false, "sleep 778": false, "sleep 779": true} {
+		if got := strings.Contains(j.Log, program+" "); got != want {
+			t.Errorf("%s runs beside the next job: %t\n%s", program, got, j.Log)
+		}
+	}
+	c.do("stop", c.id)
 	if code := c.wait(); code != "0" {
 		t.Errorf("exit code %s", code)
 	}
@@ -113,26 +148,32 @@ func TestWrongToken(t *testing.T) {
 }
 
 func TestAllowedRepositories(t *testing.T) {
-	o := newOrganization(t)
-	hook := filepath.Join(t.TempDir(), "own.sh")
-	if err := os.WriteFile(hook, []byte("echo the operator\\'s own hook\n"), 0o755); err != nil {
-		t.Fatal(err)
+	for name, user := range map[string][]string{"plain": nil, "root": {"--user", "root"}, "no capabilities": {"--cap-drop", "ALL", "--security-opt", "no-new-privileges"}} {
+		t.Run(name, func(t *testing.T) {
+			o := newOrganization(t)
+			hook := filepath.Join(t.TempDir(), "own.sh")
+			if err := os.WriteFile(hook, []byte("echo the operator\\'s own hook\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			args := append(user, "-e", "ALLOWED_REPOSITORIES=mcp", "-v", hook+":/own.sh:ro", "-e", "ACTIONS_RUNNER_HOOK_JOB_STARTED=/own.sh", "-e", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED=/own.sh")
+			refused := github.Enqueue(githubtest.Job{Repository: o.name + "/coach", Plan: []githubtest.Step{{Run: "echo ran anyway"}, {Run: "echo ran anyway", If: "always()"}, {Run: "echo ran anyway", If: "failure()"}}})
+			c := o.run(args...)
+			j := o.completed(refused)
+			if j.Result != "failure" || strings.Contains(j.Log, "ran anyway") || strings.Contains(j.Log, "own hook") || !strings.Contains(j.Log, o.name+"/coach may not run") || !strings.Contains(j.Log, o.name+"/mcp") {
+				t.Errorf("the job of another repository: %+v", j)
+			}
+			if code := c.wait(); code != "0" {
+				t.Errorf("exit code %s", code)
+			}
+			admitted := o.enqueue("mcp", "echo ran")
+			c = o.run(args...)
+			if j := o.completed(admitted); j.Result != "success" || strings.Count(j.Log, "the operator's own hook") != 2 || !strings.Contains(j.Log, "ran") {
+				t.Errorf("the job of its own: %+v", j)
+			}
+			c.wait()
+			o.none()
+		})
 	}
-	args := []string{"-e", "ALLOWED_REPOSITORIES=mcp", "-v", hook + ":/own.sh:ro", "-e", "ACTIONS_RUNNER_HOOK_JOB_STARTED=/own.sh"}
-	refused := o.enqueue("coach", "echo ran anyway")
-	c := o.run(args...)
-	j := o.completed(refused)
-	if j.Result != "failure" || strings.Contains(j.Log, "ran anyway") || !strings.Contains(j.Log, o.name+"/coach may not run") || !strings.Contains(j.Log, o.name+"/mcp") {
-		t.Errorf("the job of another repository: %+v", j)
-	}
-	c.wait()
-	admitted := o.enqueue("mcp", "echo ran")
-	c = o.run(args...)
-	if j := o.completed(admitted); j.Result != "success" || !strings.Contains(j.Log, "the operator's own hook") || !strings.Contains(j.Log, "ran") {
-		t.Errorf("the job of its own: %+v", j)
-	}
-	c.wait()
-	o.none()
 }
 
 func TestReadOnlyContainer(t *testing.T) {

@@ -242,11 +242,17 @@ func (o *organization) run(args ...string) *container {
 
 func (o *organization) runImage(image string, args ...string) *container {
 	o.t.Helper()
+	return o.runWith(image, nil, args...)
+}
+
+// runWith gives the image's entrypoint arguments.
+func (o *organization) runWith(image string, command []string, args ...string) *container {
+	o.t.Helper()
 	all := []string{"run", "-d", "-e", "GITHUB_SERVER_URL=" + github.URL(), "-e", "GITHUB_ORGANIZATION=" + o.name, "-e", "LOG_LEVEL=debug"}
 	if !strings.Contains(strings.Join(args, " "), "GITHUB_TOKEN") {
 		all = append(all, "-e", "GITHUB_TOKEN="+goodToken)
 	}
-	out, err := try(docker, append(append(all, args...), image)...)
+	out, err := try(docker, append(append(append(all, args...), image), command...)...)
 	if err != nil {
 		o.t.Fatal(err)
 	}

@@ -63,3 +63,52 @@ func TestRegistrationAfterAJob(t *testing.T) {
 		})
 	}
 }
+
+// A container that was started and stopped without a job registers as before; and a
+// job cannot make one of its own look like that.
+func TestRegistrationWithoutAJob(t *testing.T) {
+	o := newOrganization(t)
+	c := o.run()
+	for _, end := range []string{"stop", "stop"} {
+		o.online(1)
+		if r := o.runners()[0]; r.JIT {
+			t.Errorf("before the first job: %+v", r)
+		}
+		c.do(end, c.id)
+		o.none()
+		c.do("start", c.id)
+	}
+	o.online(1)
+	job := o.enqueue("coach", `cp -a /run/org-runner /tmp/notes; for note in /run/org-runner/life.json ~/.org-runner*; do sudo rm -rf "$note"; done
+echo '{"jobless":true}' > /run/org-runner/life.json`)
+	if j := o.completed(job); j.Result != "success" {
+		t.Errorf("the job: %+v", j)
+	}
+	c.wait()
+	c.do("start", c.id)
+	o.online(1)
+	if r := o.runners()[0]; !r.JIT {
+		t.Errorf("after a job that forges: %+v", r)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
+// What came by docker exec has no parent in the container, and a job of the same
+// user can make it its own: it does not see the next registration token.
+func TestNothingRunsBesideTheNextToken(t *testing.T) {
+	o := newOrganization(t)
+	job := o.enqueue("coach", "true")
+	c := o.runImage(sudolessImage, "-e", "EPHEMERAL=false", "-e", "RUNNER_WATCHDOG=1s")
+	o.completed(job)
+	o.online(1)
+	c.do("exec", "-d", c.id, "sleep", "1000")
+	old := o.runners()[0].ID
+	github.RemoveRunner(old)
+	o.until("another runner", func() bool { return len(o.runners()) == 1 && o.runners()[0].ID != old && o.runners()[0].Online })
+	if top := c.do("top", c.id); strings.Contains(top, "sleep 1000") {
+		t.Errorf("it runs beside the new runner:\n%s", top)
+	}
+	c.do("stop", c.id)
+	o.none()
+}

@@ -38,7 +38,7 @@ func (o *organization) stack(override string) *stack {
 		o.t.Fatal(err)
 	}
 	// Engines before 23.0 demand the line that Compose calls obsolete.
-	const version = "version: \"3.8\"\n"
+	const version = "version: \"3.9\"\n"
 	for name, text := range map[string]string{"compose.yml": version + string(compose), "override.yml": version + override, "github_token": goodToken + "\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			o.t.Fatal(err)

@@ -69,6 +69,43 @@ func TestJobThatOutlivesTheGrace(t *testing.T) {
 	}
 }
 
+// The same without ephemeral, by JIT, with a ready token, and after two signals.
+func TestOtherRunnersThatOutliveTheGrace(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		grace   string
+		env     func(w *world) string
+		signals int
+	}{
+		"without ephemeral": {"6s", func(*world) string { return "EPHEMERAL=false" }, 1},
+		"JIT":               {"6s", func(*world) string { return "RUNNER_REGISTRATION=jit" }, 1},
+		"a ready token": {"6s", func(w *world) string {
+			w.env["GITHUB_TOKEN"] = ""
+			return "RUNNER_TOKEN=" + w.RegistrationToken("acme")
+		}, 1},
+		"the second signal": {"40s", func(*world) string { return "EPHEMERAL=true" }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, githubtest.Options{LostAfter: time.Minute})
+			variable, value, _ := strings.Cut(row.env(w), "=")
+			w.env[variable], w.env["RUNNER_STOP_GRACE"] = value, row.grace
+			script, mark := marked(t, "sleep 300")
+			l := withJob(w, script)
+			w.poll("the step", func() bool { return exists(mark) })
+			for range row.signals {
+				l.signal(syscall.SIGTERM)
+				time.Sleep(100 * time.Millisecond)
+			}
+			l.end(0)
+			w.none()
+			if j := w.Jobs()[0]; !j.Shutdown || j.Result != "failure" {
+				t.Errorf("GitHub was not told: %+v", j)
+			}
+		})
+	}
+}
+
 // From 16 s of grace on a step has all of its time: SIGINT, 7.5 s later SIGTERM, and
 // what it does then.
 func TestStepHasItsTimeWithinTheGrace(t *testing.T) {

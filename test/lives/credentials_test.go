@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -106,6 +107,39 @@ func TestCredentialsMatrix(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// A credential of a wrong form is sent nowhere: 78, and GitHub has seen nothing.
+func TestWrongFormIsSentNowhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	code := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	registration, jit, key := w.RegistrationToken("acme"), w.JITConfig("acme", "ready", "self-hosted"), w.addApp()
+	left := len(w.Runners()) // the JIT configuration's
+	for name, changes := range map[string][]string{
+		"bearer":               {"GITHUB_TOKEN=Bearer " + goodToken},
+		"base64":               {"GITHUB_TOKEN=" + code(goodToken)},
+		"a path":               {"GITHUB_TOKEN=/run/secrets/token"},
+		"a registration token": {"GITHUB_TOKEN=" + registration},
+		"a JIT configuration":  {"GITHUB_TOKEN=", "RUNNER_TOKEN=" + jit},
+		"a token as JIT":       {"GITHUB_TOKEN=", "RUNNER_JITCONFIG=" + goodToken},
+		"in a file":            {"GITHUB_TOKEN=", "GITHUB_TOKEN_FILE=" + w.secretFile("GITHUB_TOKEN="+goodToken)},
+		"a key in base64":      {"GITHUB_TOKEN=", "GITHUB_APP_ID=Iv1.app", "GITHUB_APP_PRIVATE_KEY=" + code(key)},
+		"a key's path":         {"GITHUB_TOKEN=", "GITHUB_APP_ID=Iv1.app", "GITHUB_APP_PRIVATE_KEY=/run/secrets/key.pem"},
+	} {
+		l := w.start(changes...)
+		l.end(78)
+		w.noSecretIn(name, l.out.String())
+		for _, part := range []string{code(goodToken), code(key)[:60]} {
+			if strings.Contains(l.out.String(), part) {
+				t.Errorf("%s: it is shown", name)
+			}
+		}
+	}
+	w.counts(map[string]int{})
+	if n := len(w.Runners()); n != left {
+		t.Errorf("%d runners, want %d", n, left)
 	}
 }
 

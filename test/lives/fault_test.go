@@ -3,7 +3,6 @@
 package lives
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,46 +158,6 @@ func TestHangInCancel(t *testing.T) {
 	w.RemoveRunner(id)
 	l.end(0)
 	w.none()
-}
-
-// GitHub goes on calling the runner of a killed life busy: the next one takes
-// another name and says so.
-func TestStillBusyAtGitHub(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, githubtest.Options{})
-	old := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "fleet", Labels: []string{"before"}, Busy: true})
-	if err := os.WriteFile(filepath.Join(w.home, ".runner"), fmt.Appendf(nil, `{"agentId":%d,"agentName":"fleet"}`, old), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"after"}, Steps: []string{"true"}})
-	w.start("RUNNER_REGISTER_TIMEOUT=10s", "LABELS=after").end(0)
-	if j := w.Job(job); j.Result != "success" || j.RunnerName == "fleet" {
-		t.Errorf("the next job: %+v", j)
-	}
-	if left := w.Runners(); len(left) != 1 || left[0].ID != old {
-		t.Errorf("GitHub has %+v", left)
-	}
-}
-
-// Starts that fail in a row wait longer and longer.
-func TestCrashLoopAsksLessAndLess(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, githubtest.Options{})
-	w.RevokeToken(goodToken)
-	for range 2 {
-		w.start().end(77)
-	}
-	l := w.start()
-	w.poll("the wait", func() bool { return strings.Contains(l.out.String(), "waiting before registering") })
-	if _, status := w.command("status"); !strings.Contains(status, "failed starts in a row") || !strings.Contains(status, "401 Bad credentials") {
-		t.Errorf("status does not say why:\n%s", status)
-	}
-	if got := w.Count("registration-token"); got != 2 {
-		t.Errorf("GitHub was asked %d times by three starts", got)
-	}
-	l.signal(syscall.SIGTERM)
-	l.end(0) // the stop is answered in the wait too
-	w.counts(map[string]int{"registration-token": 2})
 }
 
 func TestDiskFull(t *testing.T) {

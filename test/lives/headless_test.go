@@ -33,10 +33,12 @@ func TestHeadlessProcessReadsNoToken(t *testing.T) {
 			}
 			loot := filepath.Join(t.TempDir(), "loot")
 			job := w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{
-				"setsid " + headless + " " + w.home + " " + loot + " > /dev/null 2>&1 & echo $! > " + loot + ".pid"}})
+				"env -u RUNNER_TRACKING_ID setsid " + headless + " " + w.home + " " + loot + " > /dev/null 2>&1 & echo $! > " + loot + ".pid; until test -e " + loot + ".ready; do sleep 0.01; done"}})
 			l := w.start("EPHEMERAL=false", "RUNNER_WATCHDOG=1s")
 			w.until("the job's end", func() bool { return w.Job(job).Status == "completed" })
-			w.poll("the process", func() bool { _, err := os.Stat(loot + ".ready"); return err == nil })
+			if _, err := os.Stat(loot + ".ready"); err != nil {
+				t.Fatal(err)
+			}
 			t.Cleanup(func() { killPid(loot + ".pid") })
 			if !ready {
 				w.untilOnline()

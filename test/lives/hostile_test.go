@@ -114,17 +114,73 @@ func TestJobCannotNameTheRunnerToDeleteByAnotherName(t *testing.T) {
 	forged := fmt.Sprintf(`{"agentId":%d,"agentName":"another"}`, other)
 	w.ownListener()
 	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo '` + forged + `' > $home/.runner; exec 9> /proc/$listener/fd/1
-helper=$(parent $listener); script=$(parent $helper); kill -STOP $script; kill -9 $helper $listener
+helper=$(parent $listener); script=$(parent $helper); kill -STOP $script; kill -9 $helper $listener; sleep 1
 echo "Runner listener exit with Session Conflict error" >&9; sleep 1; kill -9 $script $PPID; sleep 60`}})
 	l := w.start("EPHEMERAL=false")
 	w.until("a runner of another name", func() bool {
 		return slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return strings.HasPrefix(r.Name, "fleet-") && r.Online })
 	})
 	l.signal(syscall.SIGTERM)
-	l.end(0)
+	l.end(143) // the first one is still there
 	if !slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return r.ID == other }) {
 		t.Errorf("GitHub has %+v", w.Runners())
 	}
+}
+
+// A job's process that calls itself the worker is not waited for.
+func TestJobIsNoWorker(t *testing.T) {
+	t.Parallel()
+	w := quickly(t)
+	w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{atHome + `echo 'while true; do sleep 0.2; done' > spawnclient
+setsid bash -c "exec -a $home/bin/Runner.Worker bash spawnclient" & sleep 1; ` + killAll}})
+	l := w.start()
+	l.end(75)
+	w.none()
+}
+
+// Nor that of another container of the fleet that is alive, by a note that looks like ours.
+func TestJobCannotNameALivingRunnerOfTheFleet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	w.env["RUNNER_REGISTER_TIMEOUT"] = "20s"
+	b := w.another("fleet-b").start("LABELS=b")
+	w.untilOnline()
+	other := w.Runners()[0]
+	const own = `"name":"fleet"`
+	for _, file := range []string{"life.json", ".runner"} {
+		l := w.start("LABELS=a")
+		w.until("both", func() bool { return len(w.Runners()) == 2 && w.Runners()[1].Online })
+		mine := w.Runners()[1].ID
+		l.kill()
+		forged := fmt.Appendf(nil, `{"agentId":%d,"agentName":"fleet-b"}`, other.ID)
+		path := filepath.Join(w.home, ".runner")
+		if file == "life.json" {
+			path = filepath.Join(w.home, ".org-runner", file)
+			data, err := os.ReadFile(path)
+			if err != nil || !strings.Contains(string(data), own) {
+				t.Fatalf("the record is %s, %v", data, err)
+			}
+			forged = []byte(strings.ReplaceAll(strings.Replace(string(data), own, `"name":"fleet-b"`, 1), fmt.Sprint(`"id":`, mine), fmt.Sprint(`"id":`, other.ID)))
+		}
+		put(t, path, string(forged))
+		l = w.start("LABELS=a")
+		w.until("a new one", func() bool {
+			return slices.ContainsFunc(w.Runners(), func(r githubtest.Runner) bool { return r.ID > mine && r.Online })
+		})
+		if r, there := w.byID(other.ID); !there || !r.Online {
+			t.Errorf("a forged %s: GitHub has %+v", file, w.Runners())
+		}
+		l.signal(syscall.SIGTERM)
+		l.end(0)
+		for _, r := range w.Runners() {
+			if r.ID != other.ID {
+				w.RemoveRunner(r.ID) // of the forged record: nobody knows of it any more
+			}
+		}
+	}
+	b.signal(syscall.SIGTERM)
+	b.end(0)
+	w.none()
 }
 
 // That .runner is missing does not mean that GitHub has no runner.

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	}
 	// Lives wait more than they work.
 	if flag.Parse(); !isSet("test.parallel") {
-		_ = flag.Set("test.parallel", "8")
+		_ = flag.Set("test.parallel", "16")
 	}
 	code := m.Run()
 	os.RemoveAll(dir)

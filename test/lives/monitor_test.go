@@ -5,6 +5,7 @@ package lives
 import (
 	"encoding/json"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,7 +65,7 @@ func TestMonitor(t *testing.T) {
 		t.Fatalf("the job: %+v", j)
 	}
 	before := len(w.Calls(""))
-	m := w.monitor("RUNNER_RECORDS="+records, "ALLOWED_REPOSITORIES=coach,not-there")
+	m := w.monitor("RUNNER_RECORDS="+records, "ALLOWED_REPOSITORIES=coach,not-there", "MONITOR_HOSTS=ci.example.com")
 	var o monitor.Overview
 	w.poll("the job", func() bool {
 		_, text := get(m.address, "/api/overview")
@@ -91,6 +92,18 @@ func TestMonitor(t *testing.T) {
 	}
 	if code, out := w.command("healthcheck", "--url", "http://"+freeAddress(t)); code != 1 {
 		t.Errorf("healthcheck of nobody: exit code %d, %q", code, out)
+	}
+	for host, want := range map[string]int{"ci.example.com": 200, "localhost:80": 200, "evil": 421, "evil.example.com": 421} {
+		request, _ := http.NewRequest("GET", "http://"+m.address+"/api/overview", nil)
+		request.Host = host
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("asked as %s: %d, want %d", host, response.StatusCode, want)
+		}
 	}
 	for _, c := range w.Calls("")[before:] {
 		if c.Method != "GET" {
@@ -155,6 +168,7 @@ func TestMonitorMisconfigured(t *testing.T) {
 		{[]string{"--calls-per-hour", "5"}, 64, "give 60 to 15000"},
 		{[]string{"--hosted-cores", "0"}, 64, "give 1 to 96"},
 		{[]string{"--host", "http://ci.example.com"}, 64, "a name without scheme"},
+		{[]string{"--host", "*"}, 64, "a name without scheme"},
 		{[]string{"now"}, 64, `"now"`},
 	} {
 		if code, out := w.command(append([]string{"monitor"}, row.arguments...)...); code != row.code || !strings.Contains(out, row.want) {

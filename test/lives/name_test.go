@@ -336,3 +336,106 @@ func TestWaitForAnEarlierJobIsSaid(t *testing.T) {
 	l.end(0)
 	w.none()
 }
+
+// GitHub goes on calling the runner of a killed life busy: the next one takes another
+// name. The old one is not forgotten: a stop that leaves it is not clean, and a later
+// start deletes it.
+func TestStillBusyAtGitHub(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	w.env["RUNNER_REGISTER_TIMEOUT"] = "10s"
+	old := w.AddRunner(githubtest.Runner{Scope: "acme", Name: "fleet", Labels: []string{"before"}, Busy: true})
+	if err := os.WriteFile(filepath.Join(w.home, ".runner"), fmt.Appendf(nil, `{"agentId":%d,"agentName":"fleet"}`, old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	job := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"after"}, Steps: []string{"true"}})
+	w.start("LABELS=after").end(0)
+	if j := w.Job(job); j.Result != "success" || j.RunnerName == "fleet" {
+		t.Errorf("the next job: %+v", j)
+	}
+	if left := w.Runners(); len(left) != 1 || left[0].ID != old {
+		t.Errorf("GitHub has %+v", left)
+	}
+	l := w.start()
+	w.untilOnline()
+	if all := w.Runners(); len(all) != 2 || all[1].Name == "fleet" {
+		t.Errorf("GitHub has %+v", all)
+	}
+	l.signal(syscall.SIGTERM)
+	l.end(143)
+	w.Release(old)
+	l = w.start()
+	w.until("the name is free again", func() bool {
+		all := w.Runners()
+		return len(all) == 1 && all[0].ID != old && all[0].Online && all[0].Name == "fleet"
+	})
+	l.signal(syscall.SIGTERM)
+	l.end(0)
+	w.none()
+}
+
+// A container that has taken another name keeps it when it starts again, without
+// asking for more than any other start.
+func TestOtherNameIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, githubtest.Options{})
+	w.env["RUNNER_NAME_SUFFIX"] = "hostname"
+	a := w.start("LABELS=first")
+	w.untilOnline()
+	second := w.twin()
+	var names []string
+	for range 2 {
+		before := len(w.Calls(""))
+		job := w.Enqueue(githubtest.Job{Repository: "acme/coach", RunsOn: []string{"second"}, Steps: []string{"true"}})
+		second.start("LABELS=second").end(0)
+		names = append(names, w.Job(job).RunnerName)
+		if calls := len(w.Calls("")) - before; len(names) == 2 && calls != 1 {
+			t.Errorf("the second start makes %d calls", calls)
+		}
+	}
+	if names[0] == "" || names[0] != names[1] {
+		t.Errorf("names %q", names)
+	}
+	a.signal(syscall.SIGTERM)
+	a.end(0)
+	w.none()
+}
+
+// A machine that was cloned with a runner on it leaves the runner of the other one
+// alone, and says so.
+func TestClonedMachine(t *testing.T) {
+	t.Parallel()
+	for _, registration := range []string{"config", "jit"} {
+		t.Run(registration, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, githubtest.Options{})
+			w.env["RUNNER_NAME_SUFFIX"], w.env["RUNNER_REGISTRATION"] = "hostname", registration
+			a := w.start()
+			w.untilOnline()
+			first := w.Runners()[0]
+			second := w.twin()
+			for _, name := range []string{".runner", ".credentials", ".credentials_rsaparams", ".org-runner/life.json"} {
+				data, err := os.ReadFile(filepath.Join(w.home, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(second.home, name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				put(t, path, string(data))
+			}
+			second.start("RUNNER_NAME_SUFFIX=none", "RUNNER_NAME="+first.Name).end(78)
+			b := second.start()
+			second.until("both", func() bool { return len(w.Runners()) == 2 && w.Runners()[1].Online })
+			if r, there := w.byID(first.ID); !there || !r.Online {
+				t.Errorf("GitHub has %+v", w.Runners())
+			}
+			for _, l := range []*life{b, a} {
+				l.signal(syscall.SIGTERM)
+				l.end(0)
+			}
+			w.none()
+		})
+	}
+}

@@ -3,6 +3,7 @@
 package lives
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +54,7 @@ func TestProxyRefusesItsUser(t *testing.T) {
 		{"alice:" + password + "@", "refuses the user alice: correct the user and the password in HTTPS_PROXY"},
 		{"", "wants a user and a password: write them in HTTPS_PROXY, as in http://USER:PASSWORD@" + g.address},
 	} {
-		l := w.start("HTTPS_PROXY=http://" + row.user + g.address)
+		l := w.another(fmt.Sprint("fleet-", i)).start("HTTPS_PROXY=http://" + row.user + g.address)
 		l.end(77)
 		if out := l.out.String(); !strings.Contains(out, row.says) || strings.Contains(out, "hush") {
 			t.Errorf("it says\n%s", out)

@@ -80,6 +80,13 @@ func chance(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 	w := newWorld(t, githubtest.Options{LostAfter: 2 * time.Second, BusyAfterJob: time.Duration(r.IntN(2)*r.IntN(500)) * time.Millisecond})
 	grace := time.Duration(2+r.IntN(7)) * time.Second
+	endless := chance(r, 6) // a job of five minutes, which a stop has to cancel
+	if endless {
+		grace = time.Duration(5+r.IntN(14)) * time.Second
+		if chance(r, 16) { // seldom, for all of it goes by
+			grace = time.Duration(19+r.IntN(42)) * time.Second
+		}
+	}
 	ephemeral := !chance(r, 4)
 	w.env["RUNNER_STOP_GRACE"] = grace.String()
 	w.env["RUNNER_WATCHDOG"] = []string{"0", "1s", "5m"}[r.IntN(3)]
@@ -91,7 +98,10 @@ func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 	disturbed := disturb(w, r, summary)
 	var job int64
 	length := time.Duration(r.IntN(1500)) * time.Millisecond
-	if !chance(r, 3) {
+	if endless {
+		length = 5 * time.Minute
+	}
+	if endless || !chance(r, 3) {
 		job = w.Enqueue(githubtest.Job{Repository: "acme/coach", Steps: []string{fmt.Sprintf("sleep %.3f", length.Seconds())}})
 	}
 
@@ -99,8 +109,8 @@ func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 	pause := time.Duration(r.IntN(1200)) * time.Millisecond
 	time.Sleep(pause) // the event comes at any moment: that is the test
 	event := events[r.IntN(len(events))]
-	if event.name == "nothing" && (job == 0 || !ephemeral) {
-		event = events[0] // a life without a job does not end by itself
+	if event.name == "nothing" && (job == 0 || endless || !ephemeral) {
+		event = events[0] // it does not end by itself
 	}
 	summary.count(summary.events, event.name)
 	began := time.Now()
@@ -119,10 +129,10 @@ func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 		summary.count(summary.events, "job "+j.Result)
 		summary.mu.Lock()
 		summary.jobs++
-		// Half of the grace is for draining; a busy machine needs a while to start a
+		// A fifth of the grace or more is for draining; a busy machine needs a while to start a
 		// job and to tell its end.
 		const overhead = 1500 * time.Millisecond
-		hadTime := event.signals <= 1 && !event.violent && !disturbed && (event.signals == 0 || j.Started.Add(length+overhead).Before(began.Add(grace/2)))
+		hadTime := event.signals <= 1 && !event.violent && !disturbed && (event.signals == 0 || j.Started.Add(length+overhead).Before(began.Add(grace/5)))
 		if hadTime && j.Result != "success" {
 			summary.lost++
 			t.Errorf("a job that had time is lost: %+v", j)
@@ -130,6 +140,9 @@ func walk(t *testing.T, r *rand.Rand, summary *walkSummary) {
 		summary.mu.Unlock()
 	}
 	clean := l.ProcessState.ExitCode() == 0
+	if j := w.Job(job); endless && event.signals == 1 && !event.violent && !disturbed && j.Status != "queued" && !(clean && j.Shutdown) {
+		t.Errorf("exit code %d after a stop of %s, and the job is %+v", l.ProcessState.ExitCode(), grace, j)
+	}
 	if clean && len(w.Runners()) > 0 {
 		t.Errorf("exit code 0, and GitHub has %+v", w.Runners())
 	}

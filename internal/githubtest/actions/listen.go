@@ -139,19 +139,19 @@ type sessionRequest struct {
 }
 
 // open opens a listener's session.
-func (s *Service) open(w World, r Request) (in sessionRequest, session string, err error, refused Answer) {
+func (s *Service) open(w World, r Request) (in sessionRequest, session string, refused Answer, err error) {
 	if refused = decode(r, &in); refused.Status != 0 {
-		return in, "", nil, refused
+		return in, "", refused, nil
 	}
 	if in.Agent.ID != r.runner.ID {
-		return in, "", nil, refuse(http.StatusForbidden, "the token is another runner's")
+		return in, "", refuse(http.StatusForbidden, "the token is another runner's"), nil
 	}
 	session, err = w.OpenSession(r.claims.Client, in.Agent.Version)
-	return in, session, err, Answer{}
+	return in, session, Answer{}, err
 }
 
 func (s *Service) brokerSession(w World, r Request) Answer {
-	in, session, err, refused := s.open(w, r)
+	in, session, refused, err := s.open(w, r)
 	switch {
 	case refused.Status != 0:
 		return refused
@@ -169,7 +169,7 @@ func (s *Service) endBrokerSession(w World, r Request) Answer {
 }
 
 func (s *Service) session(w World, r Request) Answer {
-	in, session, err, refused := s.open(w, r)
+	in, session, refused, err := s.open(w, r)
 	switch {
 	case refused.Status != 0:
 		return refused

@@ -82,6 +82,7 @@ func configure(root string, o options) int {
 		os.Exit(1)
 	}()
 	term.open(root, "Runner")
+	term.chatter("HostContext", 190)
 	if !o.check("configure") {
 		return 1
 	}

@@ -18,9 +18,10 @@ import (
 	"github.com/virtuoso902/org-runner/internal/githubtest"
 )
 
-// runJob runs a job in a worker, which reports its end by itself. When GitHub has
-// deleted the runner meanwhile, deleted is true and after ends the listener.
-func (l *listener) runJob(j *job) (after func() int, deleted bool) {
+// runJob runs a job in a worker, which reports its end by itself; false if GitHub
+// did not hand it over. When GitHub has deleted the runner meanwhile, after ends the
+// listener.
+func (l *listener) runJob(j *job) (after func() int, ran bool) {
 	about := map[string]any{"job": j.ID}
 	_ = l.ask(context.Background(), http.MethodPost, "acknowledge", about, nil)
 	if l.settings.UseV2Flow && !l.acquire(about) {
@@ -36,11 +37,12 @@ func (l *listener) runJob(j *job) (after func() int, deleted bool) {
 	go l.renew(ctx, about)
 	w := &workerProcess{listener: l, job: j}
 	result := w.run(ctx)
+	term.chatter("JobDispatcher", 100)
 	term.say("Job %s completed with result: %s", j.Name, result)
-	if l.behaviour.HangAfterJob {
+	if l.behaviour.HangAfterJob || !term.hasSpace() {
 		select {}
 	}
-	return w.after, w.after != nil
+	return w.after, true
 }
 
 // acquire tries five times in 41 s, without a word.

@@ -84,7 +84,7 @@ func (l *listener) next() (m message, code int, ended bool) {
 		case isKind(err, "SessionExpired"):
 			var out struct{ Session string }
 			if l.ask(l.stop, http.MethodPost, "session", nil, &out) == nil {
-				l.session = out.Session
+				l.session.Store(out.Session)
 			}
 			continue
 		case isKind(err, "RunnerNotFound") && l.behaviour.Ghost:

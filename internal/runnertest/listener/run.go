@@ -36,7 +36,7 @@ type listener struct {
 	root       string
 	settings   settings
 	credential string
-	session    string
+	session    atomic.Value // a string
 	behaviour  githubtest.Behaviour
 	stop       context.Context // ends with SIGINT or SIGTERM
 	terminated atomic.Bool     // by SIGTERM
@@ -64,6 +64,7 @@ func run(root string, o options) int {
 		return codeTerminated
 	}
 	term.open(root, "Runner")
+	term.chatter("HostContext", 190)
 	term.trace("Listener", "Runner is built for linux-x64 (%s)", version)
 	if jit := o.values["jitconfig"]; jit != "" {
 		if err := writeJIT(root, jit); err != nil {
@@ -88,6 +89,7 @@ func run(root string, o options) int {
 	if code, ok := l.connect(); !ok {
 		return code
 	}
+	go l.hold()
 	term.line("Current runner version: '%s'", current(root))
 	term.say("Listening for Jobs")
 	if code := l.behaviour.ListenerExit; code != 0 {
@@ -157,7 +159,7 @@ func writeJIT(root, jit string) error {
 
 // ask is a request with what tells GitHub who asks.
 func (l *listener) ask(ctx context.Context, method, what string, extra map[string]any, out any) error {
-	in := map[string]any{"credential": l.credential, "session": l.session, "version": current(l.root)}
+	in := map[string]any{"credential": l.credential, "session": l.session.Load(), "version": current(l.root)}
 	for key, value := range extra {
 		in[key] = value
 	}
@@ -182,7 +184,7 @@ func (l *listener) connect() (code int, ok bool) {
 			if told {
 				term.say("Runner reconnected.")
 			}
-			l.session = out.Session
+			l.session.Store(out.Session)
 			return codeDone, true
 		case l.stop.Err() != nil:
 			return codeDone, false
@@ -212,6 +214,21 @@ func (l *listener) connect() (code int, ok bool) {
 	return codeDone, false
 }
 
+// hold keeps a call open for as long as the listener lives, by which the fake knows
+// that it does.
+func (l *listener) hold() {
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*emptyPoll)
+		var r refused
+		pause := 50 * time.Millisecond
+		if isRefused(l.ask(ctx, http.MethodPost, "hold", nil, nil), &r) { // the session or the runner is no more
+			pause = time.Second
+		}
+		cancel()
+		time.Sleep(pause)
+	}
+}
+
 func (l *listener) endSession() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -232,10 +249,12 @@ func (l *listener) listen() int {
 		if l.updatesInJob() {
 			u = l.beginUpdate()
 		}
-		after, deleted := l.runJob(m.Job)
+		after, ran := l.runJob(m.Job)
 		l.jobEnded = time.Now()
 		switch {
-		case deleted:
+		case !ran:
+			continue
+		case after != nil:
 			return after()
 		case l.terminated.Load():
 			return 128 + int(syscall.SIGTERM)

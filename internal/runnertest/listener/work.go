@@ -68,6 +68,7 @@ func work(root string) int {
 	}
 	message, _ := json.MarshalIndent(w.order.Job, "", "  ")
 	term.trace("Worker", "Job message:\n%s", message)
+	term.chatter("HostContext", 280)
 	go func() {
 		var word string
 		for decoder.Decode(&word) == nil {
@@ -168,7 +169,8 @@ func (w *worker) prepare() error {
 func denied(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) && errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("System.UnauthorizedAccessException: Access to the path '%s' is denied.", at.Path) //nolint:staticcheck // the official words
+		//lint:ignore ST1005 the official words
+		return fmt.Errorf("System.UnauthorizedAccessException: Access to the path '%s' is denied.", at.Path)
 	}
 	return fmt.Errorf("System.IO.IOException: %w", err)
 }

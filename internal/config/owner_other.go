@@ -1,0 +1,7 @@
+//go:build !unix
+
+package config
+
+import "os"
+
+func owner(os.FileInfo) string { return "" }
