@@ -80,6 +80,53 @@ func (s *Server) in(scope, name string) []*Runner {
 	return found
 }
 
+// AddRunner makes a registration that no listener here belongs to: a ghost of
+// an earlier life, or one of a thousand others.
+func (s *Server) AddRunner(r Runner) int64 {
+	s.change(func() {
+		r.ID = s.id()
+		if r.GroupID == 0 {
+			r.GroupID = 1
+		}
+		if r.Busy {
+			r.busyUntil = time.Now().Add(24 * time.Hour)
+		}
+		s.runners.put(&r)
+	})
+	return r.ID
+}
+
+// AddRunners makes n registrations like r, named r.Name-1 to r.Name-n.
+func (s *Server) AddRunners(n int, r Runner) {
+	for i := range n {
+		one := r
+		one.Name = fmt.Sprintf("%s-%d", r.Name, i+1)
+		s.AddRunner(one)
+	}
+}
+
+// Release ends the job of a runner made by AddRunner with Busy.
+func (s *Server) Release(id int64) {
+	s.change(func() {
+		if r := s.runners.byID[id]; r != nil {
+			r.Busy, r.busyUntil = false, time.Time{}
+		}
+	})
+}
+
+// RemoveRunner deletes a runner behind its listener's back. A worker that lives
+// still reports the end of its job.
+func (s *Server) RemoveRunner(id int64) {
+	s.change(func() {
+		if r := s.runners.byID[id]; r != nil {
+			if !s.connected(r) {
+				s.lose(r, time.Now())
+			}
+			s.runners.remove(id)
+		}
+	})
+}
+
 func (s *Server) runnersPage(q request, sc *scope) response {
 	all := s.in(sc.name, q.values.Get("name"))
 	return s.page(q, "runners", len(all), func(i int) any { s.refresh(all[i]); return describe(all[i]) })
