@@ -229,18 +229,13 @@ func TestHostileJob(t *testing.T) {
 			}
 		}
 		// As in the image, where the jobs cannot read the program.
-		hidden := filepath.Join(filepath.Dir(product), "..", "hidden", "bin", "org-runner")
-		if !exists(hidden) {
-			for _, args := range [][]string{{"mkdir", "-p", filepath.Dir(hidden)}, {"cp", product, hidden}, {"chmod", "0711", hidden},
-				{"cp", "-a", filepath.Join(filepath.Dir(product), "..", "lib"), filepath.Join(filepath.Dir(hidden), "..")}} {
-				if err := command(args[0], args[1:]...); err != nil {
-					t.Fatal(err)
-				}
+		w.program = filepath.Join(dir, "hidden", "bin", "org-runner")
+		for _, args := range [][]string{{"mkdir", "-p", filepath.Dir(w.program)}, {"cp", product, w.program}, {"chmod", "0711", w.program},
+			{"cp", "-a", filepath.Join(filepath.Dir(product), "..", "lib"), filepath.Join(dir, "hidden")}} {
+			if err := command(args[0], args[1:]...); err != nil {
+				t.Fatal(err)
 			}
 		}
-		normal := product
-		product = hidden
-		t.Cleanup(func() { product = normal })
 		id := w.Enqueue(githubtest.Job{Repository: "acme/coach", Env: map[string]string{"RUNNER_FOLDER": w.home}, Steps: []string{"found=$(mktemp)\n{\n" + search + "\n} > $found 2>&1\ncp $found " + w.home + "/found\n"}})
 		l := w.start("RUNNER_USER=nobody", "RUNNER_ALLOW_RUNASROOT=")
 		l.end(0)

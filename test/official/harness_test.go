@@ -96,6 +96,8 @@ type world struct {
 	home string
 	env  map[string]string
 	last *life
+
+	program string // the product
 }
 
 // needsRunner skips a test where there is no runner to run.
@@ -116,7 +118,7 @@ func newWorld(t testing.TB, flow actions.Flow, options githubtest.Options) *worl
 	if options.OfflineAfter == 0 {
 		options.OfflineAfter = 2 * time.Second // longer than a listener is between two polls
 	}
-	w := &world{Server: serve(t, options), t: t}
+	w := &world{Server: serve(t, options), t: t, program: product}
 	w.Speak(githubtest.Protocol{Flow: flow})
 	w.Behave(githubtest.Behaviour{Classic: flow == actions.Classic})
 	w.AddOrganization("acme")
@@ -218,7 +220,7 @@ func (w *world) environ(changes ...string) []string {
 
 func (w *world) start(changes ...string) *life {
 	w.t.Helper()
-	l := &life{Cmd: exec.Command(product), w: w, ended: make(chan struct{}), began: time.Now()}
+	l := &life{Cmd: exec.Command(w.program), w: w, ended: make(chan struct{}), began: time.Now()}
 	l.Env, l.Stdout, l.Stderr, l.WaitDelay = w.environ(changes...), &l.out, &l.out, 5*time.Second
 	if err := l.Start(); err != nil {
 		w.t.Fatal(err)
@@ -242,7 +244,7 @@ func (w *world) start(changes ...string) *life {
 
 // ask is another command of the product in the same container, with its exit code.
 func (w *world) ask(args ...string) (int, string) {
-	c := exec.Command(product, args...)
+	c := exec.Command(w.program, args...)
 	c.Env = w.environ()
 	out, _ := c.CombinedOutput()
 	return c.ProcessState.ExitCode(), string(out)
