@@ -91,10 +91,11 @@ func TestComposeRestartsAfterEachJob(t *testing.T) {
 		t.Fatalf("the first job: %+v", j)
 	}
 	second := o.enqueue("mcp", check)
-	if j := o.completed(second); j.Result != "success" {
+	j := o.completed(second)
+	if j.Result != "success" {
 		t.Errorf("the second job: %s", j.Log)
 	}
-	o.online(1) // the third life waits
+	o.again(j, 1) // the third life waits
 	p.down()
 	o.none()
 }
@@ -125,6 +126,7 @@ func TestComposeHandsOnTheNetwork(t *testing.T) {
 	if logs := p.logs(); strings.Contains(logs, "hushhush") {
 		t.Errorf("the proxy's password is shown:\n%s", logs)
 	}
+	o.again(j, 1)
 	p.down()
 	o.none()
 }
@@ -182,7 +184,7 @@ func TestComposeBoundsProcesses(t *testing.T) {
 	if out, err := try(docker, "inspect", "--format", "{{.HostConfig.PidsLimit}}", id); err != nil || out != "300" {
 		t.Errorf("the limit is %q, %v", out, err)
 	}
-	o.completed(job) // and not for lack of the host
+	o.again(o.completed(job), 1) // and not for lack of the host
 	p.down()
 	o.none()
 }
@@ -259,6 +261,7 @@ done`
 	if strings.Contains(j.Log, "reached 1") || !strings.Contains(j.Log, "closed 1") || !strings.Contains(j.Log, "reached GitHub") {
 		t.Errorf("the job says\n%s", j.Log)
 	}
+	o.again(j, 2)
 	p.down()
 	o.none()
 }

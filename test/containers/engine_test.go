@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +222,17 @@ func (o *organization) completed(id int64) githubtest.Job {
 	o.t.Helper()
 	o.until("the job's end", func() bool { return github.Job(id).Status == "completed" })
 	return github.Job(id)
+}
+
+// again waits until the engine has started again what a job has ended, and n runners
+// listen. An engine sends no signal to a container that it is about to start: a stop
+// in between is lost until it kills.
+func (o *organization) again(j githubtest.Job, n int) {
+	o.t.Helper()
+	o.until("the end of the job's runner", func() bool {
+		return !slices.ContainsFunc(o.runners(), func(r githubtest.Runner) bool { return r.ID == j.RunnerID })
+	})
+	o.online(n)
 }
 
 func (o *organization) running(id int64) {
