@@ -121,7 +121,7 @@ func (l *Life) deleteLeft(ctx context.Context) (stays map[string]error) {
 		switch {
 		case err != nil:
 			stays[name] = err
-		case found == isBusy:
+		case found == isBusy, found == isAlive && slices.Contains(l.owed, name):
 			stays[name] = errStillBusy
 		case found == isGone:
 			delete(l.record.Left, name)
@@ -221,8 +221,13 @@ func (l *Life) stopEarly(reason error) error {
 		if l.GitHub != nil {
 			found, err = l.deleteOne(ctx, old)
 		}
-		if found == isBusy {
+		switch {
+		case err != nil:
+		case found == isBusy:
 			err = errStillBusy
+		case found == isAlive:
+			l.keepLeft(old)
+			err = errors.New("GitHub calls it online")
 		}
 		if err != nil {
 			return unclean(old.name, err, reason)

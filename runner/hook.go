@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
 // The variables that name an operator's hooks: for the official runner, which knows
@@ -25,10 +27,13 @@ const (
 // Where an allow list is to be enforced, nothing may take the place of our own hook.
 func CheckHooks(environ []string, home string, enforced bool) (doubt string, err error) {
 	file := filepath.Join(home, ".env")
-	data, _ := os.ReadFile(file)
+	data, err := safefile.Read(file) // a job may have put a pipe there
 	// The official listener prefers this file to its environment (Program.cs).
 	own := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	var wrong []string
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		wrong = append(wrong, fmt.Sprintf("%s, which the official runner reads, cannot be read: %v: remove it", file, err))
+	}
 	for _, variable := range []string{hookVariable, completedVariable} {
 		inFile := lookUp(own, variable)
 		path := cmp.Or(inFile, lookUp(environ, variable))

@@ -8,6 +8,7 @@ func (l *Life) checkHooks() error {
 		doubt, err = CheckHooks(l.Environ, l.Home, l.Allowed != nil)
 		return err
 	})
+	l.otherHook = doubt != ""
 	if doubt != "" && l.Hook != "" {
 		l.Log.Warn().Msg(doubt)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -53,6 +54,24 @@ func TestHookThatCannotBeRead(t *testing.T) {
 	}
 	if _, err := CheckHooks([]string{"ACTIONS_RUNNER_HOOK_JOB_STARTED=" + hook}, t.TempDir(), false); !errors.Is(err, ErrConfiguration) || !strings.Contains(err.Error(), "cannot be read") {
 		t.Error(err)
+	}
+}
+
+// What a job can put in the place of .env neither holds a start up nor fills the
+// memory.
+func TestHooksWithAPipeForAnEnvFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"a pipe":          func(path string) error { return syscall.Mkfifo(path, 0o666) },
+		"an endless file": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a folder":        func(path string) error { return os.Mkdir(path, 0o755) },
+	} {
+		home := t.TempDir()
+		if err := put(filepath.Join(home, ".env")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := CheckHooks(nil, home, false); !errors.Is(err, ErrConfiguration) || !strings.Contains(err.Error(), "remove it") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

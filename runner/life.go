@@ -151,6 +151,7 @@ type Life struct {
 	rootKill  *process      // the newest kill through sudo
 	nudge     chan struct{} // a job's hook has asked: there is a worker
 	killedJob bool          // a job was killed: GitHub calls the runner busy until it gives the job up
+	owed      []string      // runners that this life has made and had to leave
 
 	used         bool // a job may have run in this container, or in a folder of it, before this life
 	around       reset.Container
@@ -158,7 +159,10 @@ type Life struct {
 	kept         *reset.Set // the places, locked
 	jobRan       bool       // a job has begun in this life
 	broken       error      // no job can do its first step here
+	looked       bool       // whether used is known yet
+	fromReleased bool       // the runner's folder has a note of the version before codes
 	jobless      bool       // none had run up to this life, though others have been here
+	otherHook    bool       // another hook than ours is called at a job's start
 	warnedOfRoot string     // what was said of a job that may have been root
 	intact       time.Time  // until when the runner's own files were as they should be
 
@@ -256,6 +260,8 @@ func (l *Life) live() error {
 				return err
 			}
 			l.keepLeft(earlier{name: l.name, ids: []int64{l.id}})
+			l.owed = append(l.owed, l.name)
+			l.record.setRunner("", 0)
 			l.leaveBusy()
 			if err := l.wipe(); err != nil {
 				return l.leave(err)
@@ -292,13 +298,13 @@ func (l *Life) prepare() (err error) {
 	if l.account, err = accountFor(l.User); err != nil {
 		return err
 	}
-	if err := l.checkHooks(); err != nil {
-		return err
-	}
 	if err := checkHome(l.Home, l.account); err != nil {
 		return err
 	}
 	if err := l.readyForReuse(); err != nil {
+		return err
+	}
+	if err := l.checkHooks(); err != nil { // after the reset: a job may have left one
 		return err
 	}
 	if err := checkWork(absolute(l.Home, l.WorkDir), l.account); err != nil {

@@ -46,9 +46,10 @@ type record struct {
 	LastError string `json:"last_error,omitempty"`
 	// LastStart is when the last of them began.
 	LastStart time.Time `json:"last_start,omitzero"`
-	// Jobless: no job had run in this container when its last life ended. It is not
-	// there while one can run, so a job that keeps or removes it gains nothing.
-	Jobless bool `json:"jobless,omitempty"`
+	// Jobless says that no job had run in this container when its last life ended, in
+	// a code that no job can make. It is not there while one can run, so a job that
+	// removes it gains nothing.
+	Jobless string `json:"jobless,omitempty"`
 	// Hopeless says that another start with the same configuration would have
 	// ended as that one did. Config stands for it, a hash that Salt is a part of.
 	Hopeless bool   `json:"hopeless,omitempty"`
@@ -98,6 +99,20 @@ func (r *record) code() string {
 	code := hmac.New(sha256.New, r.key)
 	fmt.Fprintf(code, "%s\n%s\n%d", r.here, r.Name, r.ID)
 	return hex.EncodeToString(code.Sum(nil))
+}
+
+// joblessCode is that of this folder on this machine; "" if they are unknown.
+func (r *record) joblessCode() string {
+	if r.here == "" {
+		return ""
+	}
+	code := hmac.New(sha256.New, r.key)
+	fmt.Fprintf(code, "%s\njobless", r.here)
+	return hex.EncodeToString(code.Sum(nil))
+}
+
+func (r *record) saysJobless() bool {
+	return r.Jobless != "" && hmac.Equal([]byte(r.Jobless), []byte(r.joblessCode()))
 }
 
 // isOurs tells whether the name and the id were noted by us, here.

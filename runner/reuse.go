@@ -30,7 +30,7 @@ const startNew = "start a new container (docker compose up -d --force-recreate)"
 func (l *Life) readyForReuse() error {
 	var kind whose
 	l.note, kind = l.readNote()
-	l.used = l.around.Before || kind != nobodys
+	l.used, l.looked = l.around.Before || kind != nobodys, true
 	if !l.around.Inside {
 		return l.reuseOutside()
 	}
@@ -38,6 +38,7 @@ func (l *Life) readyForReuse() error {
 	if kind != ours && !old {
 		l.note = note{}
 	}
+	l.fromReleased = old
 	set, err := reset.Take(l.places(old), l.around)
 	if errors.Is(err, reset.ErrInUse) {
 		return fmt.Errorf("%w: %w: give each container a RUNNER_HOME and a RUNNER_WORKDIR of its own", ErrConfiguration, err)

@@ -18,12 +18,16 @@ import (
 // way returns how the next registration is to be made. It differs from what
 // RUNNER_REGISTRATION says where a job may have been root in this container.
 func (l *Life) way() (func(context.Context) (Settings, error), error) {
-	if l.record.Jobless {
-		l.jobless, l.record.Jobless = true, false
+	if l.record.Jobless != "" {
+		l.jobless, l.record.Jobless = l.record.saysJobless(), ""
 		l.record.save()
 	}
 	switch {
 	case l.JIT:
+		return l.registerJIT, nil
+	case l.fromReleased && l.Ephemeral && l.GitHub != nil:
+		// A job can write such a note: it says nothing sure of config.sh.
+		l.Log.Warn().Msg("a volume of the first version: registering by JIT this once, because nothing tells for sure that no job has changed config.sh")
 		return l.registerJIT, nil
 	case !l.jobRan && (l.jobless || !l.used) || !l.jobsAreRoot():
 		return l.registerConfig, nil
@@ -45,12 +49,13 @@ func (l *Life) way() (func(context.Context) (Settings, error), error) {
 }
 
 // noteJobless is called at a life's end, when nothing else runs any more: the next
-// start of this container may trust it as the first one does.
+// start of this container may trust it as the first one does. A life that ended
+// before it had looked whether one has run knows nothing.
 func (l *Life) noteJobless() {
-	if l.jobRan || l.used && !l.jobless {
+	if !l.looked || l.jobRan || l.used && !l.jobless {
 		return
 	}
-	l.record.Jobless = true
+	l.record.Jobless = l.record.joblessCode()
 	l.record.save()
 }
 

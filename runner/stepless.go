@@ -31,7 +31,7 @@ const (
 // a worker runs, has asked if it came that far.
 func (l *Life) noteSteps(result string, began time.Time) {
 	switch {
-	case l.Hook == "":
+	case l.Hook == "", l.unanswered != nil, l.otherHook: // it cannot have asked
 	case l.view.hookAsked():
 		l.record.stepless(0)
 	case result == failed:

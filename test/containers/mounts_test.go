@@ -261,6 +261,18 @@ for d in ~/go/mod/cache /tmp/go/mod/cache; do mkdir -p $d; echo x > $d/file; chm
 	o.none()
 }
 
+// What a job leaves in the file that the official runner reads is gone before the
+// next start looks at it.
+func TestHookThatAJobLeaves(t *testing.T) {
+	o := newOrganization(t)
+	c := o.runImage(sudolessImage, "--restart", "unless-stopped")
+	for _, leave := range []string{"rm -f ~/.env; echo ACTIONS_RUNNER_HOOK_JOB_STARTED=/nope.sh > ~/.env", "rm -f ~/.env; mkfifo ~/.env"} {
+		o.ran(c, leave)
+	}
+	c.do("stop", c.id)
+	o.none()
+}
+
 // Under another process 1 the container is as clean, and refuses as well.
 func TestReuseUnderAnInit(t *testing.T) {
 	for name, args := range map[string][]string{
