@@ -2,6 +2,9 @@ package runner
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,7 +23,7 @@ type earlierJob struct {
 func findEarlierJob(home string) (job earlierJob) {
 	for pid, stat := range processes() {
 		args := commandLine(pid)
-		if len(args) == 0 || !strings.HasPrefix(args[0], filepath.Join(home, "bin")) {
+		if len(args) == 0 || !inOurContainer(pid) || !strings.HasPrefix(args[0], filepath.Join(home, "bin")) {
 			continue
 		}
 		switch {
@@ -40,6 +43,9 @@ func (l *Life) awaitEarlierJob() error {
 	if os.Getpid() == 1 {
 		return nil // the kernel has ended all of that life
 	}
+	if _, err := readSettings(l.Home); l.record.Name == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil // the last life ended well, or there was none
+	}
 	job := findEarlierJob(l.Home)
 	if !job.worker.alive() {
 		return nil
@@ -49,16 +55,43 @@ func (l *Life) awaitEarlierJob() error {
 	defer l.waits.Set("")
 	for alone := time.Now(); job.worker.alive(); time.Sleep(100 * time.Millisecond) {
 		signal, since := l.stop.first()
-		switch now := time.Now(); {
+		switch now, plan := time.Now(), planFor(l.StopGrace); {
+		case signal != nil && now.Sub(since) >= plan.giveUp:
+			return context.Cause(l.ctx) // what cannot be ended is left
 		case signal != nil:
-			job.end(planFor(l.StopGrace), l.stop.passed(planFor(l.StopGrace), now.Sub(since)))
+			job.end(plan, l.stop.passed(plan, now.Sub(since)))
 		case job.listener.alive():
 			alone = now
 		case now.Sub(alone) > lockPatience:
 			job.kill()
 		}
 	}
+	job.endListener()
 	return context.Cause(l.ctx)
+}
+
+// endListener lets a listener that outlives its job take no other one: its runner is
+// deleted next.
+func (j *earlierJob) endListener() {
+	if !j.listener.alive() || syscall.Kill(j.listener.pid, syscall.SIGINT) != nil {
+		return
+	}
+	for until := time.Now().Add(endPatience); j.listener.alive() && time.Now().Before(until); {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// inOurContainer tells whether a process sees what we see under the path of its
+// program: the host shows those of containers too.
+func inOurContainer(pid int) bool {
+	for _, kind := range []string{"pid", "mnt"} {
+		theirs, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		ours, failed := os.Readlink("/proc/self/ns/" + kind)
+		if err != nil || failed != nil || theirs != ours {
+			return false
+		}
+	}
+	return true
 }
 
 // end ends the job as a stop ends one of its own, so long after the signal.

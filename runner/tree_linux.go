@@ -162,7 +162,7 @@ func childless() bool {
 // a container has left running; inside of one the kernel has ended them.
 func killLeftovers(home string) {
 	for pid := range processes() {
-		if args := commandLine(pid); len(args) > 1 && args[1] == "run" && args[0] == filepath.Join(home, "bin", "Runner.Listener") {
+		if args := commandLine(pid); len(args) > 1 && args[1] == "run" && args[0] == filepath.Join(home, "bin", "Runner.Listener") && inOurContainer(pid) {
 			for _, child := range append(descendants(pid), pid) {
 				_ = syscall.Kill(child, syscall.SIGKILL)
 			}
