@@ -37,6 +37,17 @@ func (s *session) drain() {
 	}
 }
 
+// notComing goes on with a stop that has waited for a job of which only a line told.
+func (s *session) notComing() {
+	switch {
+	case s.phase != draining:
+	case s.GitHub != nil:
+		s.ask()
+	default:
+		s.interrupt("no job is running")
+	}
+}
+
 // drained goes on with a stop that has waited for a job.
 func (s *session) drained() {
 	switch {

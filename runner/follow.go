@@ -163,6 +163,7 @@ func (s *session) follow(next work, turns []turn) {
 			if s.listener.pid() != 0 {
 				s.enter(Idle, "the announced job has not come")
 			}
+			s.notComing()
 		}
 	}
 	s.sight.Stop()

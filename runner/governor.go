@@ -58,7 +58,8 @@ func (l *Life) waitOutFailures() error {
 	if l.record.Hopeless && failures > 0 {
 		failures++
 	}
-	wait := jittered(failureWait(failures)) - time.Since(l.record.LastStart)
+	// A clock that was set back, or a job, can put the last start into the future.
+	wait := min(jittered(failureWait(failures))-time.Since(l.record.LastStart), longestFailureWait)
 	if wait > 0 && !l.ByHand {
 		if err := l.waitUntil(time.Now().Add(wait), mark); err != nil {
 			return err

@@ -209,7 +209,10 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 	}
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
-	drain, drained := l.stop.drain, (<-chan time.Time)(nil)
+	drain, cancel, drained := l.stop.drain, l.stop.cancel, (<-chan time.Time)(nil)
+	if l.machine.is(Deregistering) {
+		drain, cancel = nil, nil // it is what the stop leaves time for, which timeout is
+	}
 	var ended error
 	for ended == nil && !child.ended() {
 		select {
@@ -225,7 +228,7 @@ func (l *Life) runConfig(ctx context.Context, timeout time.Duration, token secre
 			drained = timer.C
 		case <-drained:
 			ended = context.Cause(l.ctx)
-		case <-l.stop.cancel:
+		case <-cancel:
 			ended = context.Cause(l.ctx)
 		case <-deadline.C:
 			ended = fmt.Errorf("%w: %w within %s: check that this container reaches GitHub", ErrUnreachable, errHangs, timeout.Round(time.Second))

@@ -46,9 +46,9 @@ var environmentFiles = []string{".env", ".path"}
 
 // updating is called when the runner begins to update itself: what is found of it
 // by the next life, should this one not see its end, is no job's doing, if no job
-// had changed anything before.
+// has run. One that has can say the same, and change the files after that.
 func (l *Life) updating() {
-	l.updateIsClean = !l.jobRan || changedPart(l.Home, l.intact) == ""
+	l.updateIsClean = !l.jobRan
 	l.noteUpdate(func(n *note) { n.Updating = true })
 }
 
