@@ -136,3 +136,63 @@ func TestTranslate(t *testing.T) {
 		}
 	}
 }
+
+// REPO and REPOSITORY mean images and backups too: beside a target of ours they
+// stay as they are.
+func TestTranslateLeavesEverydayWords(t *testing.T) {
+	for _, ours := range []string{"GITHUB_REPOSITORY=acme/app", "GITHUB_ORGANIZATION=acme", "GITHUB_ENTERPRISE=big"} {
+		for _, theirs := range []string{
+			"REPOSITORY=ghcr.io/acme/app", "REPOSITORY=myimages", "REPO=backup.example.com/restic/x", "REPO=acme/other",
+			"REPO=https://gitlab.example.com/acme/app", "REPO=git@gitlab.example.com:acme/app", "REPO= REPOSITORY=a/b/c",
+		} {
+			file, err := dotenv.Parse([]byte(strings.ReplaceAll(theirs+" "+ours, " ", "\n")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := string(file.Bytes())
+			if err := translate(file); err != nil || string(file.Bytes()) != before {
+				t.Errorf("%s %s: %q, %v", theirs, ours, file.Bytes(), err)
+			}
+		}
+	}
+}
+
+// The token goes to the server: where a variable can mean another one than
+// GitHub's, and its value does not say either, the server stays a person's choice.
+func TestTranslateServerInDoubt(t *testing.T) {
+	for text, want := range map[string]string{ // the server; "": in doubt
+		"REPOSITORY=ghcr.io/acme/app":                                             "",
+		"REPO=backup.example.com/restic/x":                                        "",
+		"REPO=backup.example.com:restic/x":                                        "",
+		"REPO=borg@backup.example.com:restic/x":                                   "",
+		"REPO=registry.example:5000/acme/app":                                     "",
+		"REPOSITORY_URL=1.dkr.ecr.eu-west-1.amazonaws.com/acme/app":               "",
+		"REPO_URL=github.corp/acme/app":                                           "",
+		"REPO=github.com/acme/app":                                                "none",
+		"REPO=acme.ghe.com/acme/app":                                              "https://acme.ghe.com",
+		"REPO=https://github.corp/acme/app":                                       "https://github.corp",
+		"REPO=git@github.corp:acme/app":                                           "https://github.corp",
+		"REPO_URL=ssh://git@github.corp/acme/app":                                 "https://github.corp",
+		"GITHUB_REPO=github.corp/acme/app":                                        "https://github.corp",
+		"GH_REPO=github.corp/acme/app":                                            "https://github.corp",
+		"GITHUB_REPOSITORY=github.corp/acme/app":                                  "https://github.corp",
+		"RUNNER_REPOSITORY_URL=github.corp/acme/app":                              "https://github.corp",
+		"REPO=github.corp/acme/app GITHUB_HOST=github.corp":                       "https://github.corp",
+		"REPO=github.corp/acme/app GITHUB_SERVER_URL=https://github.corp":         "https://github.corp",
+		"REPO_URL=github.corp/acme/app GITHUB_API_URL=https://github.corp/api/v3": "https://github.corp",
+	} {
+		file, err := dotenv.Parse([]byte(strings.ReplaceAll(text, " ", "\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := string(file.Bytes())
+		err = translate(file)
+		server := valueOf(file, "GITHUB_SERVER_URL")
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "GITHUB_SERVER_URL yourself") || !strings.Contains(err.Error(), "nothing was changed") || string(file.Bytes()) != before):
+			t.Errorf("%s: %q, %v", text, file.Bytes(), err)
+		case want != "" && (err != nil || server != strings.TrimPrefix(want, "none")):
+			t.Errorf("%s: the server is %q, %v; want %s", text, server, err, want)
+		}
+	}
+}

@@ -29,6 +29,14 @@ var addressNames = []string{
 // of an organization or a repository there too.
 var serverNames = []string{"GITHUB_HOST", "GH_HOST", "GHE_HOST", "GITHUB_SERVER", "GITHUB_BASE_URL", "GITHUB_URL", "GH_URL", "GITHUB_ENTERPRISE_URL"}
 
+// everydayNames are those that images and backups have for what is theirs too:
+// beside a target in our words they say nothing.
+var everydayNames = []string{"REPO", "REPOSITORY"}
+
+// vagueNames do not say that they are about GitHub: HOST/OWNER/NAME in one may be
+// a registry's or a backup's.
+var vagueNames = append([]string{"REPO_URL", "REPOSITORY_URL", "ORG_URL", "ORGANIZATION_URL", "ENTERPRISE_URL"}, everydayNames...)
+
 // translate brings a file of another image into our words. A variable of ours
 // that is set already stays. The credentials are sent to the server that the
 // result names, so where two variables disagree on it, or one cannot be read
@@ -90,11 +98,15 @@ type target struct {
 	repositoryFrom, serverFrom     string // the variables that say so
 	foreign                        []string
 	repositoryIsOurs, serverIsOurs bool // as they have to be written
+	serverIsSure                   bool // a variable or an address that can mean nothing else names it
 }
 
 // read takes what one variable says.
 func (t *target) read(variable string) error {
 	value, ok := t.file.Get(variable)
+	if slices.Contains(everydayNames, variable) && t.hasOurTarget() {
+		return nil
+	}
 	if ok && !config.IsOurs(variable) {
 		t.foreign = append(t.foreign, variable)
 	}
@@ -130,8 +142,24 @@ func (t *target) read(variable string) error {
 			return inDoubt("%s says that the server is %s, and %s says %s: remove one", t.serverFrom, t.server, variable, p.server)
 		}
 		t.server, t.serverFrom = p.server, variable
+		t.serverIsSure = t.serverIsSure || namesServerForSure(variable, value, p.server)
 	}
 	return nil
+}
+
+// hasOurTarget tells whether the file says in our words whom its runners serve.
+func (t *target) hasOurTarget() bool {
+	return slices.ContainsFunc([]string{"GITHUB_REPOSITORY", "GITHUB_ORGANIZATION", "GITHUB_ENTERPRISE"}, func(name string) bool {
+		value, _ := t.file.Get(name)
+		return strings.TrimSpace(value) != ""
+	})
+}
+
+// namesServerForSure tells whether a variable with such a value can mean nothing
+// but a server of GitHub's kind.
+func namesServerForSure(variable, value, server string) bool {
+	value = strings.TrimSpace(value)
+	return !slices.Contains(vagueNames, variable) || strings.Contains(value, "://") || strings.HasPrefix(value, "git@") || isGitHubs(strings.TrimPrefix(server, "https://"))
 }
 
 // agree holds what the addresses say against our own variables.
@@ -145,12 +173,16 @@ func (t *target) agree() error {
 		case err != nil: // Parse says what is wrong with it
 		case p.server != t.server:
 			return inDoubt("%s says that the server is %s, and %s says %s: remove one", t.serverFrom, t.server, variable, p.server)
-		case variable == "GITHUB_SERVER_URL":
-			t.serverIsOurs = true
+		default:
+			t.serverIsOurs = variable == "GITHUB_SERVER_URL"
+			t.serverIsSure = true
 		}
 		if variable == "GITHUB_SERVER_URL" {
 			break // with it an API elsewhere is meant
 		}
+	}
+	if t.server != "" && !t.serverIsSure {
+		return inDoubt("%s names the server %s without https://, so it may be an image's or a backup's, and the credentials would be sent there: set GITHUB_REPOSITORY and GITHUB_SERVER_URL yourself", t.serverFrom, strings.TrimPrefix(t.server, "https://"))
 	}
 	return nil
 }

@@ -60,11 +60,15 @@ func proxySecrets(address string) (secrets []secret.String) {
 	return secrets
 }
 
-// isEverydayWord tells whether masking a password would take an ordinary word out
-// of everything that is printed, as runner: such a one is masked together with
-// its user only.
+// isEverydayWord tells whether masking a password would take an ordinary word or
+// number out of everything that is printed, as runner or 100000: such a one is
+// masked together with its user only. Digits behind a colon alone, of a user
+// without a name, are how JSON writes a number.
 func isEverydayWord(text string) bool {
-	return len(text) < 12 && !strings.ContainsFunc(text, func(r rune) bool { return r < 'a' || r > 'z' })
+	isNoLetter := func(r rune) bool { return r < 'a' || r > 'z' }
+	isNoDigit := func(r rune) bool { return r < '0' || r > '9' }
+	digits := strings.TrimPrefix(text, ":")
+	return len(text) < 12 && !strings.ContainsFunc(text, isNoLetter) || len(digits) < 12 && !strings.ContainsFunc(digits, isNoDigit)
 }
 
 func isSecret(name string) bool { return slices.Contains(secretNames(), name) }

@@ -156,6 +156,27 @@ func TestSecretsOfAnEnvironment(t *testing.T) {
 	}
 }
 
+// A password of digits alone is in numbers too: JSON stays JSON.
+func TestSecretsOfDigits(t *testing.T) {
+	for _, row := range []struct{ proxy, text, want string }{
+		{"http://alice:100000@proxy:3128", `{"run_id":21000001234}`, `{"run_id":21000001234}`},
+		{"http://alice:100000@proxy:3128", "http://alice:100000@proxy:3128", "http://[redacted]@proxy:3128"},
+		{"http://alice:100000@proxy:3128", "Basic YWxpY2U6MTAwMDAw", "Basic [redacted]"},
+		{"http://alice:%31%30@proxy:3128", `{"run_id":10} alice:10 %31%30`, `{"run_id":10} [redacted] [redacted]`},
+		{"http://:100000@proxy:3128", `{"run_id":100000}`, `{"run_id":100000}`},
+		{"http://alice:123456789012@proxy:3128", "said 123456789012", "said [redacted]"},
+		{"http://alice:100000a@proxy:3128", "said 100000a", "said [redacted]"},
+	} {
+		masker := &secret.Masker{}
+		for _, s := range config.Secrets([]string{"HTTPS_PROXY=" + row.proxy}) {
+			masker.Add(s)
+		}
+		if got := masker.Mask(row.text); got != row.want {
+			t.Errorf("%s: %s, want %s", row.proxy, got, row.want)
+		}
+	}
+}
+
 // SSL_CERT_FILE and SSL_CERT_DIR name authorities, or the start ends.
 func TestAuthorities(t *testing.T) {
 	dir := t.TempDir()
