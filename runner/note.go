@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/virtuoso902/org-runner/internal/safefile"
 )
 
@@ -55,10 +57,22 @@ func (l *Life) readNote() (note, whose) {
 	case hmac.Equal(bytes.TrimSpace(code), l.codeOf(text)) && json.Unmarshal(text, &n) == nil:
 		return n, ours
 	}
-	if n, ok := parseReleased(string(data)); ok {
+	if n, ok := parseReleased(string(data)); ok && !l.isAhead(n) {
 		return n, released
 	}
 	return note{}, unknowns
+}
+
+// isAhead tells whether a note without a code names a time later than its file's
+// last change, which nobody can set: then a job has written it. The kernel's clock
+// for files may be some milliseconds behind.
+func (l *Life) isAhead(n note) bool {
+	var s unix.Stat_t
+	if unix.Lstat(filepath.Join(l.Home, noteFile), &s) != nil {
+		return true
+	}
+	changed := time.Unix(s.Ctim.Unix()).Add(time.Second)
+	return n.First.After(changed) || n.Updated.After(changed)
 }
 
 // keepNote writes it.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -184,7 +185,20 @@ func remedy(err error) string {
 	}
 	const most = 20 // of them in one line; the next start names the rest
 	paths := stuck.Paths[:min(len(stuck.Paths), most)]
-	return fmt.Sprintf("delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf '%s'", strings.Join(paths, "' '"))
+	var quoted []string
+	for _, p := range paths {
+		for p != stuck.Place && strings.ContainsFunc(p, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+			p = filepath.Dir(p) // a terminal would not show, or obey, what is in the name
+		}
+		// Jobs choose names, and a person pastes this into a shell.
+		if q := "'" + strings.ReplaceAll(p, "'", `'\''`) + "'"; p != stuck.Place && !slices.Contains(quoted, q) {
+			quoted = append(quoted, q)
+		}
+	}
+	if len(quoted) == 0 {
+		return fmt.Sprintf("delete %q as root, with the same volumes", paths[0])
+	}
+	return "delete it as root, with the same volumes: docker compose run --rm --user root --entrypoint rm runner -rf -- " + strings.Join(quoted, " ")
 }
 
 // orUpdate names the other cause, if there are traces of it: an update that came

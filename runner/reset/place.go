@@ -64,7 +64,9 @@ func (s *Set) meet(path string) (*Place, error) {
 	}
 	if p.info.mount == s.root {
 		p.Kind, p.from = Layer, s.container.First
-		p.mark, err = readMark(p.fd(), p.info)
+		if path == s.Home { // no other place in the layer is given a mark
+			p.mark, err = readMark(p.fd(), p.info)
+		}
 		if err != nil {
 			p.mark = nil // it is only a list here, and the times decide
 		}

@@ -15,6 +15,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ func (e *Changed) Error() string {
 
 // Stuck is what cannot be deleted for want of rights.
 type Stuck struct {
+	Place   string // the folder that all of them are in
 	Paths   []string
 	OnMount bool   // a new container would find it again
 	Cause   string // why no more rights could be had
@@ -134,7 +136,7 @@ func (s *Set) order(p *Place) *Sweep {
 		o.Scripts = s.Updated
 	}
 	if p.mark != nil {
-		o.Found = p.mark.found
+		o.Found, o.Trusted = p.mark.found, p.mark.owner == 0
 	}
 	return o
 }
@@ -154,7 +156,7 @@ func (s *Set) sweep(p *Place) (removed int, err error) {
 	}
 	s.unlinked = r.Unlinked
 	if r.Error == "" && len(r.Denied) > 0 {
-		stuck := &Stuck{OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
+		stuck := &Stuck{Place: p.Path, OnMount: p.Kind != Layer, Cause: "it cannot be removed"}
 		for _, below := range r.Denied {
 			if path := s.topmost(p, below, r.Emptied); !slices.Contains(stuck.Paths, path) {
 				stuck.Paths = append(stuck.Paths, path)
@@ -242,7 +244,11 @@ func (s *Set) makeFolders(p *Place) error {
 			return err
 		}
 		if os.Geteuid() == 0 {
-			if err := root.Lchown(path, int(found.UID), int(found.GID)); err != nil {
+			uid, gid := found.UID, found.GID
+			if p.mark.owner != 0 {
+				uid, gid = s.UID, s.GID // a job may have written the mark
+			}
+			if err := root.Lchown(path, int(uid), int(gid)); err != nil {
 				return err
 			}
 		}
@@ -290,7 +296,7 @@ func (s *Set) Keep() error {
 			}
 		}
 		if p.Kind == Ours && !p.home && p.Path != s.Work {
-			if err := p.share(); err != nil {
+			if err := p.share(2 * time.Minute); err != nil {
 				return err
 			}
 		}

@@ -212,7 +212,10 @@ func (s *Set) take(p *Place) error {
 		return fmt.Errorf("%s: %w", p.Path, ErrInUse)
 	case busy:
 		p.others("another runner uses it now")
-		return p.share()
+		if err := p.share(time.Second); !errors.Is(err, ErrInUse) {
+			return err
+		}
+		return nil // whoever holds it alone does not reset it: it would not take this long
 	case err != nil:
 		p.others(fmt.Sprintf("it cannot be locked (%v)", err))
 		return nil
@@ -221,9 +224,9 @@ func (s *Set) take(p *Place) error {
 }
 
 // share says for as long as this life lasts that a job may be at work in a place.
-// Who resets it has it alone, for a moment.
-func (p *Place) share() error {
-	for range 6000 {
+// Who resets it has it alone, for a moment: so long this one waits.
+func (p *Place) share(patience time.Duration) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if err := unix.Flock(p.fd(), unix.LOCK_SH|unix.LOCK_NB); err == nil {
 			return nil
 		} else if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {

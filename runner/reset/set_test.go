@@ -476,3 +476,57 @@ func TestSharedMounts(t *testing.T) {
 		t.Errorf("two in one home: %v", err)
 	}
 }
+
+// A mark in the container's own layer may be a job's: root opens none of its own
+// folders for it, and makes none that is not the job's.
+func TestForgedMarkInTheLayer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can")
+	}
+	s := newStage(t)
+	s.UID, s.GID = 65534, 65534
+	if _, err := s.live(func() {
+		home, err := look(unix.AT_FDCWD, s.Home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mark := fmt.Sprintf(markHead, home.inode) + "40777 0 0 \".cargo\"\n40755 0 0 \"made\"\n"
+		if err := errors.Join(os.Remove(s.in(MarkFile)), os.WriteFile(s.in(MarkFile), []byte(mark), 0o644), os.Chown(s.in(MarkFile), 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.live(nil); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(s.in(".cargo")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("root's folder: %v %v", info.Mode(), err)
+	}
+	if i, err := look(unix.AT_FDCWD, s.in("made")); err != nil || i.uid != 65534 {
+		t.Errorf("made for uid %d: %v", i.uid, err)
+	}
+}
+
+// Who holds a shared place alone delays a start by a second, and does not stop it.
+func TestSharedPlaceThatSomebodyHolds(t *testing.T) {
+	dir := t.TempDir()
+	holder, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	if err := unix.Flock(int(holder.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	began := time.Now()
+	p := &Place{Path: dir, dir: f}
+	if err := (&Set{}).take(p); err != nil || p.Kind != Others || time.Since(began) > 20*time.Second {
+		t.Errorf("%v after %v: %v", p.Kind, time.Since(began), err)
+	}
+}
