@@ -215,7 +215,11 @@ func (s *Set) take(p *Place) error {
 		if err := p.share(time.Second); !errors.Is(err, ErrInUse) {
 			return err
 		}
-		return nil // whoever holds it alone does not reset it: it would not take this long
+		// Whoever holds it for so long may have nothing to do with us. The lock is ours
+		// once it is given back: no other runner resets the place under our jobs then.
+		fd := p.fd()
+		go func() { _ = retried(func() error { return unix.Flock(fd, unix.LOCK_SH) }) }()
+		return nil
 	case err != nil:
 		p.others(fmt.Sprintf("it cannot be locked (%v)", err))
 		return nil

@@ -33,12 +33,12 @@ func (w *world) breakWorker(log string) (mend func()) {
 }
 
 const workerDied = "[2026-11-25 10:00:00Z INFO Worker] Version: 2.336.0\n" +
-	"[2026-11-25 10:00:00Z ERR  Worker] System.UnauthorizedAccessException: Access to the path '/work/\x1b[31m_temp' is denied.\n" +
+	"[2026-11-25 10:00:00Z ERR  Worker] System.UnauthorizedAccessException: Access to the path '/data/\x1b[31m_temp' is denied.\n" +
 	"   at System.IO.FileSystem.CreateDirectory(String fullPath)\n" +
 	"[2026-11-25 10:00:00Z ERR  Worker] #####################################################\n" +
 	"[2026-11-25 10:00:00Z ERR  Worker] System.IO.IOException: Permission denied"
 
-const itsCause = "UnauthorizedAccessException: Access to the path '/work/?[31m_temp' is denied."
+const itsCause = "UnauthorizedAccessException: Access to the path '/data/?[31m_temp' is denied."
 
 // Two jobs in a row that fail before their first step are a crash, with the cause
 // from the worker's log: in one life, or from life to life.
