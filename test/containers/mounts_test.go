@@ -372,11 +372,11 @@ func TestRootsFilesOnAMount(t *testing.T) {
 	o.completed(job)
 	c.wait()
 	c.do("start", c.id)
-	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf '/home/runner/_work/coach'") {
+	if code := c.wait(); code != "78" || !strings.Contains(c.logs(), "--entrypoint rm runner -rf -- '/home/runner/_work/coach'") {
 		t.Fatalf("exit code %s", code)
 	}
 	o.has(dir, "coach/rooted/file")
-	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "/home/runner/_work/coach"); err != nil {
+	if _, err := try(docker, "run", "--rm", "-v", dir+":/home/runner/_work", "--user", "root", "--entrypoint", "rm", sudolessImage, "-rf", "--", "/home/runner/_work/coach"); err != nil {
 		t.Fatal(err)
 	}
 	c.do("start", c.id)
