@@ -108,7 +108,7 @@ func (s *session) answered(a answer) {
 	case s.removed:
 		s.interrupt("idle, and taken off GitHub")
 	case a.err != nil && !busy:
-		s.Log.Warn().Err(a.err).Msg("GitHub could not be asked whether a job is on its way")
+		s.Log.Warn().Err(a.err).Msg("GitHub did not answer whether a job is on its way: stopping the listener")
 		s.interrupt("no job is running")
 	case a.err != nil:
 		s.Log.Warn().Err(a.err).Msg("GitHub could not be asked: waiting for the running job")

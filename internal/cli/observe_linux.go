@@ -158,7 +158,7 @@ func (o *observer) record(r records.Record) {
 		err = safefile.Write(o.totals, data)
 	}
 	if err != nil {
-		o.log.Warn().Err(err).Msg("the totals of jobs begin anew with the next start")
+		o.log.Warn().Err(err).Msg("could not save the totals of jobs: the next start counts from zero")
 	}
 }
 

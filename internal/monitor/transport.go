@@ -139,7 +139,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response.Body = io.NopCloser(bytes.NewReader(data))
-	// What is torn or foreign is asked again, and then it must not be unchanged.
+	// A torn or foreign answer is not kept: the next request must get a whole one.
 	if !json.Valid(data) {
 		return response, nil
 	}
