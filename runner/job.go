@@ -240,20 +240,11 @@ func (l *Life) awaitRecords() {
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for kill := l.stop.kill; ; {
-		select {
-		case <-kept:
-			return
-		case <-kill:
-			kill = nil
-			timer.Reset(min(patience, killedRecordBudget))
-		case <-timer.C:
-			l.Log.Warn().Msg("the job's record could not be kept in time")
-			return
-		}
+	select {
+	case <-kept:
+		return
+	case <-timer.C:
+	case <-l.stop.kill:
 	}
+	l.Log.Warn().Msg("the job's record could not be kept in time")
 }
-
-// killedRecordBudget is what a third signal leaves of that: it has killed the job, of
-// which the record tells.
-const killedRecordBudget = 500 * time.Millisecond
